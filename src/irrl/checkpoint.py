@@ -1,0 +1,242 @@
+"""One safetensors file holds a checkpoint: the arrays, and in its metadata the JSON state, format version and checksum.
+
+The metadata's keys are `format` ("irrl"), `version` ("1"), `state` (JSON text) and `checksum` (SHA-256 over names,
+dtypes, shapes, bytes and the state). The same content always gives the same bytes, so two checkpoints can be compared
+as files. Nothing is ever unpickled. The arrays open in any safetensors reader, PyTorch's included.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from irrl.errors import UserError
+
+FORMAT = "irrl"
+VERSION = 1
+TEMPORARY_SUFFIX = ".irrl-tmp"
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be used: missing, damaged, foreign, too new, or of another shape than asked for."""
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds."""
+
+    arrays: dict[str, np.ndarray]
+    """Named arrays, as `flatten` makes them."""
+    state: dict[str, Any]
+    """Everything else that is needed to go on, as JSON values."""
+
+
+def save(path: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
+    """Write a checkpoint, so that at every moment `path` holds either the whole old file or the whole new one.
+
+    `state` must consist of JSON values with text keys; arrays may be boolean, integer, float or complex64.
+
+    Raises:
+        TypeError: the state is not JSON, or an array has a dtype that could not be read back.
+        OSError: the file cannot be written (full disk); what stood at `path` before still stands there.
+    """
+    replace_file(path, encode(arrays, state))
+
+
+def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:
+    """Give the content of the file that `save` writes."""
+    # The serializer takes a pointer to the data as it is: it must be in native byte order and contiguous.
+    arrays = {name: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
+    text = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    metadata = {"format": FORMAT, "version": str(VERSION), "checksum": _checksum(arrays, text), "state": text}
+    try:
+        content = safetensors.numpy.save(arrays, metadata)
+        header, data = _split(content)
+        # The serializer writes the metadata in random order; sorted, equal content gives equal files.
+        header["__metadata__"] = metadata
+        sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        sorted_header += b" " * (-len(sorted_header) % 8)
+        content = len(sorted_header).to_bytes(8, "little") + sorted_header + data
+        _decode(content)
+    except (safetensors.SafetensorError, CheckpointError) as error:
+        raise TypeError(f"these arrays do not fit in a checkpoint: {error}") from error
+    return content
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint and verify it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not a checkpoint of ours, or written by a newer version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
+    try:
+        return _decode(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step: through a kill or a power cut it holds the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old file still stands and nothing is left beside it.
+    """
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    replace_by(path, write)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the file or folder at `path` is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_by(path: Path, create: Callable[[Path], None]) -> None:
+    """Let `create` make a temporary file beside `path`, then rename it to `path`; on an error it is removed."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    try:
+        create(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` another name of the file `source`, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the end of the file at `path`; on an error (full disk) no part of it stays."""
+    with open(path, "ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except BaseException:
+            file.truncate(size)
+            raise
+
+
+def flatten(tree: Any) -> dict[str, np.ndarray]:
+    """Name every leaf of a JAX pytree by its path, like `params.classifier.weight`, and copy it to the host.
+
+    Raises:
+        ValueError: two leaves would get the same name.
+    """
+    named = _named_leaves(tree)
+    arrays = {name: np.array(leaf) for name, leaf in named}
+    if len(arrays) != len(named):
+        raise ValueError(f"two leaves of this tree have the same name: {sorted(name for name, _ in named)}")
+    return arrays
+
+
+def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Inverse of `flatten`: a tree with the structure of `like` and the values of `arrays`.
+
+    A leaf of `like` only lends its shape, dtype and kind: a Python number gives a Python number, a NumPy array a NumPy
+    array, and a JAX array or a `jax.ShapeDtypeStruct` gives a JAX array.
+
+    Raises:
+        CheckpointError: names, shapes or dtypes differ; the message names the first that does.
+    """
+    import jax
+
+    named = _named_leaves(like)
+    for name, leaf in named:
+        if name not in arrays:
+            raise CheckpointError(f"the checkpoint has no array {name!r}: it belongs to another model")
+        wanted = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+        found = arrays[name]
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            raise CheckpointError(
+                f"array {name!r} is {found.dtype}{list(found.shape)} in the checkpoint,"
+                f" {wanted.dtype}{list(wanted.shape)} in this model"
+            )
+    unknown = sorted(set(arrays) - {name for name, _ in named})
+    if unknown:
+        raise CheckpointError(f"the checkpoint has an array {unknown[0]!r} that this model has not")
+    leaves = [_like(leaf, arrays[name]) for name, leaf in named]
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), leaves)
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    import jax
+
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+
+
+def _like(leaf: Any, array: np.ndarray) -> Any:
+    import jax.numpy as jnp
+
+    if isinstance(leaf, np.ndarray):
+        return array.copy()
+    if isinstance(leaf, np.generic):
+        return array[()]
+    if isinstance(leaf, bool | int | float | complex):
+        return array.item()
+    # A copy, never a view: XLA may later reuse (donate) the buffer.
+    return jnp.array(array)
+
+
+def _decode(content: bytes) -> Checkpoint:
+    if not content:
+        raise CheckpointError("the file is empty")
+    try:
+        header, _ = _split(content)
+        metadata = header.get("__metadata__", {})
+        kind, version = metadata.get("format"), metadata.get("version")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError("damaged, or not a checkpoint at all: its header cannot be read") from error
+    if kind != FORMAT:
+        raise CheckpointError(f"not a checkpoint of irrl: its metadata says format {kind!r}")
+    if version != str(VERSION):
+        raise CheckpointError(f"checkpoint version {version!r}, this irrl reads version {VERSION}: update irrl")
+    try:
+        arrays = safetensors.numpy.load(content)
+        # The checksum covers the state's text exactly as it stands in the file.
+        if metadata["checksum"] != _checksum(arrays, metadata["state"]):
+            raise CheckpointError("damaged: its checksum does not fit its content")
+        return Checkpoint(arrays, json.loads(metadata["state"]))
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise CheckpointError(f"damaged or truncated: {' '.join(str(error).split())}") from error
+
+
+def _split(content: bytes) -> tuple[Any, bytes]:
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], state: str) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode() + b"\n")
+        digest.update(array.tobytes())
+    digest.update(state.encode())
+    return digest.hexdigest()

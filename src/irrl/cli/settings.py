@@ -1,0 +1,42 @@
+"""A config's fields as flags of a command."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from docstring_parser import parse_from_object
+
+
+def settings_of(config_class: type) -> Callable[[Callable], Callable]:
+    """Decorate a command that takes `**settings`: it gets a flag for every field of the config dataclass.
+
+    Only the flags that were given reach the command, so that they can override a preset. A field's docstring is its
+    help.
+    """
+
+    def decorate(command: Callable) -> Callable:
+        signature = inspect.signature(command)
+        named = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+        texts = {field.arg_name: field.description for field in parse_from_object(config_class).params}
+        flags = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[field.type | None, Parameter(help=texts[field.name], group="Settings")],
+            )
+            for field in dataclasses.fields(config_class)
+        ]
+
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            given = {name: value for name, value in keywords.items() if value is not None or name in signature.parameters}
+            return command(*arguments, **given)
+
+        wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
+        wrapper.__signature__ = signature.replace(parameters=[*named, *flags])
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*named, *flags]}
+        return wrapper
+
+    return decorate

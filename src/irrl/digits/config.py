@@ -1,0 +1,146 @@
+"""Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from irrl import rewards
+from irrl.errors import UserError
+
+CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A hard-attention agent on Cluttered MNIST. The defaults are the paper's settings (facts.md section 2)."""
+
+    model: Literal["ram", "random"] = "ram"
+    """ram: the recurrent attention model; random: the same network looking at uniformly random places"""
+    reward: str = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward_gradient: Literal["stop", "leak"] = "stop"
+    """stop: the reward is a constant, as in the theory; leak: the authors' code, which differentiates through it"""
+
+    data: Literal["published", "fixed", "fresh"] = "fixed"
+    """published: the paper's canvases, bit for bit; fixed: one set drawn from the seed; fresh: new clutter every epoch"""
+    mnist: str = ""
+    """folder of MNIST idx files, plain or gzipped; the packaged MNIST if empty"""
+    train_size: int = 60_000
+    """canvases drawn for training and validation together (fixed), or digits used for them (fresh)"""
+    test_size: int = 10_000
+    """canvases drawn for testing"""
+    validation_fraction: float = 0.1
+    """share of the training canvases held out for validation"""
+    canvas: int = 60
+    """side of a canvas, pixels"""
+    distractors: int = 4
+    """pieces of other digits on a canvas; 0 is Translated MNIST"""
+    distractor_size: int = 8
+    """side of a distractor, pixels"""
+
+    patch: int = 4
+    """side of a glimpse, pixels"""
+    scales: int = 1
+    """patches in a glimpse, round the same centre, all pooled to the same resolution"""
+    scale_factor: int = 2
+    """each scale's side over the one before"""
+    glimpses: int = 18
+    """glimpses before the answer"""
+    sensor_units: int = 128
+    """hidden units of the glimpse network, for each of its two inputs"""
+    hidden_units: int = 256
+    """units of the recurrent core, and of a glimpse's encoding"""
+    locator_units: int = 128
+    """hidden units of the policy"""
+    location_std: float = 0.05
+    """standard deviation of the Gaussian policy, in units of half a canvas"""
+
+    reinforce_weight: float = 0.01
+    """weight of the policy-gradient loss beside the classification loss"""
+    learning_rate: float = 3e-4
+    """Adam's step size"""
+    decay_epochs: int = 0
+    """epochs over which a cosine lowers the step size to a hundredth; 0 keeps it constant"""
+    batch: int = 256
+    """canvases a step"""
+    epochs: int = 100
+    """passes over the training canvases"""
+    seed: int = 1
+    """decides everything random"""
+
+    evaluate_every: int = 1
+    """epochs between validations"""
+    checkpoint_every: int = 1
+    """epochs between checkpoints"""
+    keep_every: int = 0
+    """epochs between checkpoints that are kept for good; 0 keeps none but the best and the last"""
+
+    def __post_init__(self):
+        for name in ("train_size", "test_size", "canvas", "distractor_size", "patch", "scales", "scale_factor",
+                     "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
+                     "evaluate_every", "checkpoint_every"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be at least 1")
+        for name in ("distractors", "decay_epochs", "keep_every", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be at least 0")
+        for name in ("location_std", "learning_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be a positive number")
+        if not 0 <= self.reinforce_weight < float("inf"):
+            raise UserError(f"--reinforce-weight is {self.reinforce_weight}; it must be at least 0")
+        if not 0 < self.validation_fraction < 1:
+            raise UserError(f"--validation-fraction is {self.validation_fraction}; it must lie between 0 and 1")
+        if self.largest_patch > self.canvas:
+            raise UserError(
+                f"the largest patch ({self.largest_patch} pixels: --patch {self.patch}, --scales {self.scales}, "
+                f"--scale-factor {self.scale_factor}) is larger than the canvas (--canvas {self.canvas})"
+            )
+        published = {"canvas": 60, "distractors": 4, "distractor_size": 8, "train_size": 60_000, "test_size": 10_000}
+        if self.data == "published":
+            for name, value in published.items():
+                if getattr(self, name) != value:
+                    raise UserError(
+                        f"{_flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
+                        "use --data fixed or --data fresh"
+                    )
+        try:
+            rewards.get(self.reward)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+    @property
+    def largest_patch(self) -> int:
+        """Side of the coarsest scale's patch, pixels."""
+        return self.patch * self.scale_factor ** (self.scales - 1)
+
+    @property
+    def glimpse_features(self) -> int:
+        """Numbers in one glimpse."""
+        return self.scales * self.patch**2
+
+
+FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})
+"""Budget and logging fields: a resumed run may change these."""
+
+PRESETS = {
+    "paper": Config(data="published", reward_gradient="leak"),
+    "demo": Config(
+        patch=12, scales=3, glimpses=8, data="fresh", learning_rate=1e-3, epochs=25, decay_epochs=25
+    ),
+}  # fmt: skip
+
+
+def preset(name: str, **overrides) -> Config:
+    """The preset called `name` with some fields changed.
+
+    Raises:
+        UserError: no such preset (the valid ones are listed), or a field's value is out of range.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return dataclasses.replace(PRESETS[name], **overrides)
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")

@@ -1,0 +1,92 @@
+"""What a trained agent answers and where it looks."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt16
+
+from irrl import checkpoint, keys
+from irrl.checkpoint import Checkpoint
+from irrl.digits.config import Config
+from irrl.digits.data import Canvases
+from irrl.digits.model import Params, discriminator_log_probs, initial_params, rollout
+from irrl.errors import UserError
+
+BATCH = 1000
+"""Canvases evaluated at once. Fixed, for the first glimpses are drawn batch by batch."""
+
+
+class Predictions(NamedTuple):
+    """The agent's answers on a set of canvases."""
+
+    log_probs: Float[np.ndarray, "images classes"]
+    locations: Float[np.ndarray, "images glimpses 2"]
+    """(x, y) in [-1, 1] of each glimpse"""
+
+    @property
+    def answers(self) -> Int[np.ndarray, "images"]:
+        """The likeliest class of each canvas."""
+        return self.log_probs.argmax(-1)
+
+
+@partial(jax.jit, static_argnames="config")
+def _predict_batch(
+    params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: Config
+) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"]]:
+    rolled = rollout(params, canvases, jnp.arange(len(canvases)), config, key=key, explore=False)
+    return discriminator_log_probs(params, rolled.hidden[-1]), rolled.locations.swapaxes(0, 1)
+
+
+def predict(
+    params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
+) -> Predictions:
+    """Let the agent look at each canvas, taking the policy's mean location; `seed` draws the first glimpses."""
+    log_probs, locations = [], []
+    for number, start in enumerate(range(0, len(canvases), BATCH)):
+        batch = canvases[start : start + BATCH]
+        filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
+        outputs = _predict_batch(params, jnp.asarray(filled), keys.key(seed, "evaluation", number), config)
+        log_probs.append(np.asarray(outputs[0])[: len(batch)])
+        locations.append(np.asarray(outputs[1])[: len(batch)])
+    return Predictions(np.concatenate(log_probs), np.concatenate(locations))
+
+
+def accuracy(params: Params, canvases: Canvases, config: Config, *, seed: int) -> float:
+    """Share of canvases answered right."""
+    return float((predict(params, canvases.images, config, seed=seed).answers == canvases.labels).mean())
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A trained agent, as `irrl.load` gives it back."""
+
+    config: Config
+    params: Params
+
+    def predict(self, canvases: UInt16[np.ndarray, "images canvas canvas"], *, seed: int = 0) -> Predictions:
+        """Answer canvases (pixel levels 0..256, the side it was trained on); `seed` draws the first glimpses."""
+        return predict(self.params, canvases, self.config, seed=seed)
+
+    def accuracy(self, canvases: Canvases, *, seed: int = 0) -> float:
+        """Share of canvases answered right."""
+        return accuracy(self.params, canvases, self.config, seed=seed)
+
+
+def agent_of(saved: Checkpoint) -> Agent:
+    """The agent in a checkpoint.
+
+    Raises:
+        UserError: the checkpoint's settings or weights are not those of a digits agent.
+    """
+    try:
+        config = Config(**saved.state["config"])
+    except TypeError as error:
+        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
+    like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
+    prefix = "params."
+    arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}
+    return Agent(config, checkpoint.unflatten(like, arrays))

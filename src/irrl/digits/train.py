@@ -1,0 +1,167 @@
+"""Training the recurrent attention model from its own discriminator's reward: the algorithm, top to bottom."""
+
+import time
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from irrl import checkpoint, keys, rewards
+from irrl.digits.config import CLASSES, Config
+from irrl.digits.evaluate import accuracy
+from irrl.digits.model import Params, Rollout, initial_params, replay, rollout
+from irrl.digits.source import Epoch, Source
+from irrl.errors import UserError
+from irrl.returns import reinforce_with_baseline
+from irrl.run import DiskRun, MemoryRun
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How long the device works before the host looks up: progress, Ctrl-C. It changes nothing that is learned."""
+
+
+class Metrics(NamedTuple):
+    """Sums over the canvases of this epoch so far."""
+
+    canvases: Float[Array, ""]
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    reward: Float[Array, ""]
+    classification_loss: Float[Array, ""]
+    baseline_loss: Float[Array, ""]
+
+
+class TrainState(NamedTuple):
+    """All that training carries from one step to the next."""
+
+    params: Params
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+    metrics: Metrics
+
+
+def optimizer(config: Config, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Adam, its step size constant or falling along a cosine to a hundredth."""
+    rate = config.learning_rate
+    if config.decay_epochs:
+        rate = optax.cosine_decay_schedule(rate, config.decay_epochs * steps_per_epoch, alpha=0.01)
+    return optax.adam(rate)
+
+
+def initial_state(config: Config, steps_per_epoch: int) -> TrainState:
+    """Fresh parameters and optimiser."""
+    params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
+    return TrainState(params, optimizer(config, steps_per_epoch).init(params), jnp.int32(0), no_metrics())
+
+
+def no_metrics() -> Metrics:
+    """Zero sums."""
+    return Metrics(*(jnp.float32(0) for _ in Metrics._fields))
+
+
+def means(metrics: Metrics) -> dict[str, float]:
+    """Every sum over its number of canvases."""
+    canvases, *sums = (float(total) for total in metrics)
+    return {name: total / canvases for name, total in zip(Metrics._fields[1:], sums, strict=True)}
+
+
+def loss(
+    params: Params, rolled: Rollout, labels: Int[Array, "batch"], weights: Float[Array, "batch"], config: Config
+) -> tuple[Float[Array, ""], Metrics]:
+    """Classification, baseline and policy-gradient losses of a batch of episodes (facts.md section 2)."""
+    outputs = replay(params, rolled, config)
+    reward = rewards.get(config.reward)(outputs.log_probs, labels, 1 / CLASSES)
+    if config.reward_gradient == "stop":
+        reward = jax.lax.stop_gradient(reward)
+    policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, 0, 1))(
+        outputs.location_log_probs, reward, outputs.baselines
+    )
+    classification_loss = -jnp.take_along_axis(outputs.log_probs, labels[:, None], axis=1)[:, 0]
+    losses = classification_loss + baseline_loss + config.reinforce_weight * policy_loss
+    correct = outputs.log_probs.argmax(-1) == labels
+    sums = Metrics(
+        *(
+            (weights * values).sum()
+            for values in (jnp.ones_like(losses), losses, correct, reward, classification_loss, baseline_loss)
+        )
+    )
+    return sums.loss / weights.sum(), sums
+
+
+def train_step(state: TrainState, epoch: Epoch, row: Int[Array, ""], config: Config) -> TrainState:
+    """One batch: run the agent, replay it for the gradient, take an Adam step."""
+    index = epoch.order[row]
+    key = keys.key(config.seed, "rollout", state.step)
+    rolled = rollout(state.params, epoch.canvases, index, config, key=key, explore=True)
+    gradient, sums = jax.grad(loss, has_aux=True)(
+        state.params, rolled, epoch.labels[index], epoch.weights[row], config
+    )
+    updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(gradient, state.optimizer)
+    return TrainState(
+        optax.apply_updates(state.params, updates),
+        optimizer_state,
+        state.step + 1,
+        jax.tree.map(jnp.add, state.metrics, sums),
+    )
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def train_steps(state: TrainState, epoch: Epoch, start: int, stop: int, *, config: Config) -> TrainState:
+    """Steps `start` to `stop` of an epoch in one compiled loop."""
+    return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config), state)
+
+
+def train(config: Config, run: MemoryRun | DiskRun | None = None) -> Params:
+    """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
+
+    Each epoch logs one row of metrics to `run`: means over the training canvases, validation accuracy when due,
+    seconds and images per second. With no `run` the rows are lost and only the parameters come back.
+
+    Raises:
+        UserError: the loss became NaN or infinite. The last checkpoint from before is kept.
+    """
+    run = run or MemoryRun()
+    source = Source(config)
+    steps = source.steps_per_epoch
+    state, best = initial_state(config, steps), -1.0
+    if restored := run.restore():
+        state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
+
+    while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
+        number, began = first // steps + 1, time.perf_counter()
+        state = train_epoch(state, source.epoch(number), config, run)
+        step = int(state.step)
+        if not np.isfinite(state.metrics.loss):
+            raise UserError(f"the loss became {state.metrics.loss} in epoch {number}: try a smaller --learning-rate")
+        finished, improved = step == number * steps, False
+        if finished:
+            row = {"step": step, "epoch": number} | means(state.metrics)
+            row["seconds"] = time.perf_counter() - began
+            row["images_per_second"] = (step - first) * config.batch / row["seconds"]
+            if number % config.evaluate_every == 0 or number == config.epochs:
+                row["validation_accuracy"] = accuracy(state.params, source.validation, config, seed=config.seed)
+                improved = row["validation_accuracy"] > best
+                best = max(best, row["validation_accuracy"])
+            run.log(row)
+            state = state._replace(metrics=no_metrics())
+        keep = finished and config.keep_every > 0 and number % config.keep_every == 0
+        if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
+            progress = {"step": step, "epoch": step // steps, "best": best}
+            run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
+    return state.params
+
+
+def train_epoch(state: TrainState, epoch: Epoch, config: Config, run: MemoryRun | DiskRun) -> TrainState:
+    """The rest of an epoch, in looks of about a second; ends early when `run.stop_requested`."""
+    steps, total = len(epoch.order), len(epoch.order) * config.epochs
+    row, look = int(state.step) % steps, 1
+    while row < steps and not run.stop_requested:
+        began, stop = time.perf_counter(), min(row + look, steps)
+        state = train_steps(state, epoch, row, stop, config=config)
+        run.progress(int(state.step), total)
+        look = max(1, round((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
+        row = stop
+    return state

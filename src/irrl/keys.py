@@ -1,0 +1,24 @@
+"""Where randomness comes from: every draw belongs to a seed, a purpose and a step, and to nothing else.
+
+Because a key is folded from those three, how often a run is logged, evaluated, checkpointed or resumed cannot
+change what it learns.
+"""
+
+from typing import Literal, get_args
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+Purpose = Literal["initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation"]
+_NUMBER = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
+
+
+def key(seed: int, purpose: Purpose, step: int | Int[Array, ""] = 0) -> Key[Array, ""]:
+    """A JAX key: `fold_in(fold_in(key(seed), purpose), step)`; `step` may be traced."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _NUMBER[purpose]), step)
+
+
+def generator(seed: int, purpose: Purpose, step: int = 0) -> np.random.Generator:
+    """A NumPy generator for what is prepared on the host, folded from the same three."""
+    return np.random.default_rng([seed, _NUMBER[purpose], step])

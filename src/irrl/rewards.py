@@ -1,0 +1,247 @@
+"""What a discriminator pays a policy: every reward function, its equation in its docstring.
+
+A reward is called as `reward(log_probs, target, prior)`. The discriminator has seen the trajectory tau and holds the
+log-probabilities `log q(. | tau)` over classes; `target` is the class y that was the truth, `prior` the probability
+p(y) it had beforehand. All but the two accuracies are one scalar function g applied to both (Li et al. 2023,
+"Internally Rewarded Reinforcement Learning", arXiv 2302.00270):
+
+    r = g(q(y | tau)) - g(p(y))        clipped: max(r, 0)
+
+The same reward takes NumPy, JAX and PyTorch arrays, and works under JAX's `jit`, `vmap` and `grad`. Probabilities are
+floored at the smallest normal float32 (1.2e-38), so that the reward and its gradient in
+`log_probs` are finite for q = 0, q = 1 and p = 1.
+"""
+
+import abc
+import importlib
+import math
+import operator
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol, final, runtime_checkable
+
+from array_api_compat import array_namespace
+from jaxtyping import Float, Integer
+
+Prior = float | int | Float[Any, ""] | Float[Any, " classes"]
+
+FLOOR = 2.0**-126
+LOG_FLOOR = math.log(FLOOR)
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """Anything callable as `reward(log_probs, target, prior)`; a plain function will do."""
+
+    def __call__(
+        self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
+    ) -> Float[Any, "*batch"]:
+        """Pay each trajectory.
+
+        Args:
+            log_probs: the discriminator's log-probabilities (nats) over classes; -inf is allowed.
+            target: index of the true class.
+            prior: p(y), one number for every class or a vector over classes.
+
+        Returns:
+            The rewards, in the dtype of `log_probs`.
+
+        Errors: `ValueError` for a target or a prior of another shape.
+        """
+        ...
+
+
+def _class_index(
+    log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], xp: ModuleType
+) -> Integer[Any, "*batch"]:
+    """`target` in the integer type that `xp` indexes with; PyTorch would take uint8 for a mask."""
+    index = xp.asarray(target, dtype=xp.__array_namespace_info__().default_dtypes()["indexing"])
+    # A (batch, 1) target would broadcast to (batch, batch) without a word.
+    if index.shape != log_probs.shape[:-1]:
+        raise ValueError(
+            f"target has shape {tuple(index.shape)}, log_probs {tuple(log_probs.shape)}: no index for each"
+        )
+    return index
+
+
+@final
+@dataclass(frozen=True)
+class Accuracy:
+    """r = 1 if argmax_y' q(y' | tau) = y, else 0 (Mnih et al. 2014, "Recurrent Models of Visual Attention").
+
+    Ties go to the lowest index. The prior is ignored.
+    """
+
+    def __call__(
+        self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
+    ) -> Float[Any, "*batch"]:
+        xp = array_namespace(log_probs)
+        correct = xp.argmax(log_probs, axis=-1) == _class_index(log_probs, target, xp)
+        return xp.astype(correct, log_probs.dtype)
+
+
+@final
+@dataclass(frozen=True)
+class SignedAccuracy:
+    """r = +1 if argmax_y' q(y' | tau) = y, else -1 (Li et al. 2023, a variant of `Accuracy`)."""
+
+    def __call__(
+        self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
+    ) -> Float[Any, "*batch"]:
+        return 2 * Accuracy()(log_probs, target, prior) - 1
+
+
+class GeneralisedReward(abc.ABC):
+    """r = g(q(y | tau)) - g(p(y)) for a monotone g (Li et al. 2023): the base of the rewards below, and of your own.
+
+    Subclass it as a frozen dataclass and write `g`. Rewards are computed in float32 or wider.
+    """
+
+    @abc.abstractmethod
+    def g(self, log_q: Float[Any, "*batch"], xp: ModuleType) -> Float[Any, "*batch"]:
+        """g at the probability exp(log_q).
+
+        Keep to plain arithmetic, `self`'s fields and `xp`'s functions, and Numba can compile it too.
+
+        Args:
+            log_q: log of a probability in nats, between log 1.2e-38 and 0.
+            xp: the module that has `exp`, `expm1` and `log` for this kind of array.
+        """
+
+    def __call__(
+        self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
+    ) -> Float[Any, "*batch"]:
+        xp = array_namespace(log_probs)
+        dtype = xp.result_type(log_probs.dtype, xp.float32)
+        index = _class_index(log_probs, target, xp)
+        p = xp.asarray(prior, dtype=dtype)
+        if p.shape not in ((), log_probs.shape[-1:]):
+            raise ValueError(f"prior has shape {tuple(p.shape)}: it must be a number or one for each class")
+        if p.ndim:
+            p = p[index]
+        log_q = xp.astype(xp.take_along_axis(log_probs, index[..., None], axis=-1)[..., 0], dtype)
+        # The prior is floored before its log is taken: NumPy warns of log(0), and its gradient is not finite.
+        reward = self.g(xp.maximum(log_q, LOG_FLOOR), xp) - self.g(xp.log(xp.maximum(p, FLOOR)), xp)
+        return xp.astype(reward, log_probs.dtype)
+
+
+@final
+@dataclass(frozen=True)
+class Log(GeneralisedReward):
+    """g(q) = log q, so r = log q(y | tau) - log p(y): its mean bounds the mutual information from below.
+
+    Gregor et al. 2016, "Variational Intrinsic Control"; Eysenbach et al. 2019, "Diversity Is All You Need".
+    """
+
+    def g(self, log_q: Float[Any, "*batch"], xp: ModuleType) -> Float[Any, "*batch"]:
+        return log_q
+
+
+@final
+@dataclass(frozen=True)
+class Linear(GeneralisedReward):
+    """g(q) = q, so r = q(y | tau) - p(y): chi-square information (Li et al. 2023)."""
+
+    def g(self, log_q: Float[Any, "*batch"], xp: ModuleType) -> Float[Any, "*batch"]:
+        return xp.exp(log_q)
+
+
+@final
+@dataclass(frozen=True)
+class BoxCox(GeneralisedReward):
+    """g(q) = (q^alpha - 1) / alpha, from `Log` (alpha = 0) to `Linear` (alpha = 1) and past both.
+
+    Box and Cox 1964, "An Analysis of Transformations". Errors: `ValueError` unless -1 <= alpha <= 1e6. Below -1, g(0)
+    overflows float32; half precision already overflows below 0.
+    """
+
+    alpha: float | int
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.alpha <= 1e6:
+            raise ValueError(f"Box-Cox alpha is {self.alpha}: it must be a number from -1 to 1e6")
+
+    def g(self, log_q: Float[Any, "*batch"], xp: ModuleType) -> Float[Any, "*batch"]:
+        # Far below float64's resolution g is the logarithm, and float32 would round such an alpha to 0.
+        if abs(self.alpha) < 1e-20:
+            return log_q
+        return xp.expm1(self.alpha * log_q) / self.alpha
+
+
+@final
+@dataclass(frozen=True)
+class Clipped:
+    """max(r, 0) of another reward r: a q(y | tau) below the prior is noise, not evidence (Li et al. 2023).
+
+    `Clipped(Linear())`, max(q(y | tau) - p(y), 0), is the paper's proposal.
+    """
+
+    reward: Reward
+
+    def __call__(
+        self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
+    ) -> Float[Any, "*batch"]:
+        return array_namespace(log_probs).maximum(self.reward(log_probs, target, prior), 0)
+
+
+_NAMED: dict[str, Reward] = {
+    "accuracy": Accuracy(),
+    "signed-accuracy": SignedAccuracy(),
+    "log": Log(),
+    "linear": Linear(),
+    "clipped-log": Clipped(Log()),
+    "clipped-linear": Clipped(Linear()),
+}
+_OF_ALPHA: dict[str, Callable[[float], Reward]] = {
+    "box-cox": BoxCox,
+    "clipped-box-cox": lambda alpha: Clipped(BoxCox(alpha)),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `get` knows; ALPHA stands for a number, as in `box-cox:0.5`."""
+    return (*_NAMED, *(f"{family}:ALPHA" for family in _OF_ALPHA))
+
+
+def get(name: str) -> Reward:
+    """The reward called `name`: one of `names()`, or one of your own as `package.module:attribute`.
+
+    Your attribute is a callable with the signature of `Reward`, or a class that is called without arguments to give
+    one. Its module is looked for on Python's path, to the end of which the current directory is added.
+
+    Errors: `ValueError`, one line, for a name that is unknown, malformed, or does not lead to a reward.
+    """
+    if name in _NAMED:
+        return _NAMED[name]
+    head, colon, tail = name.partition(":")
+    if colon and head in _OF_ALPHA:
+        try:
+            return _OF_ALPHA[head](float(tail))
+        except ValueError:
+            raise ValueError(f"reward {name!r}: ALPHA must be a number from -1 to 1e6, as in {head}:0.5") from None
+    if colon:
+        return _load(head, tail)
+    raise ValueError(f"unknown reward {name!r}; {_valid()}")
+
+
+def _valid() -> str:
+    return f"valid: {', '.join(names())}, or your own as package.module:attribute"
+
+
+def _load(module: str, attribute: str) -> Reward:
+    name = f"{module}:{attribute}"
+    # A console script, unlike `python -m`, does not look in the current directory; last, so that it shadows nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = operator.attrgetter(attribute)(importlib.import_module(module))
+        reward = found() if isinstance(found, type) else found
+    except Exception as error:  # the user's module may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"cannot load reward {name!r} ({reason}); {_valid()}") from error
+    if not callable(reward):
+        raise ValueError(f"reward {name!r} is a {type(reward).__name__}, not callable as (log_probs, target, prior)")
+    return reward

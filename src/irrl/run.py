@@ -1,0 +1,405 @@
+"""One run's folder: what was asked for, on what it ran, what was measured, and where to go on from.
+
+A training function is handed a `Run` and speaks to the outside only through it: `restore` once, then `log`, `progress`
+and `save` as it goes, looking at `stop_requested` between steps. `MemoryRun` touches no disk, `DiskRun` has a folder:
+
+    config.json         task and config
+    environment.json    a list: versions, git commit, hardware and command line of each start
+    metrics.jsonl       one row of metrics a line
+    NAME.safetensors    checkpoints: last, previous (the one before it), best, and epoch-000010 and the like if kept
+"""
+
+import fcntl
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from irrl.checkpoint import TEMPORARY_SUFFIX, Checkpoint, append, encode, link, load, replace_by, replace_file, sync
+from irrl.errors import UserError
+
+
+class Listener:
+    """Hears what a training reports, and shows or sends it: a progress line, TensorBoard, W&B."""
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Hear one row of metrics."""
+
+    def progress(self, step: int, steps: int) -> None:
+        """Hear that `step` of `steps` are done."""
+
+    def close(self) -> None:
+        """Hear that the run is over."""
+
+
+class Run(ABC):
+    """What a training function speaks to. A context manager: leaving it closes the listeners and frees the folder."""
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+        """The rows of metrics so far, those from before a resume included."""
+        self.stop_requested = False
+        """True once the user asked to stop: the training saves and returns."""
+        self.listeners: list[Listener] = []
+
+    @abstractmethod
+    def restore(self) -> Checkpoint | None:
+        """Give the checkpoint to go on from, or None to start from scratch."""
+
+    @abstractmethod
+    def save(self, arrays: Mapping[str, np.ndarray], state: dict[str, Any], *, best: bool, keep: bool) -> None:
+        """Checkpoint. `state` has at least `step` and `epoch`; rows up to that step were logged before.
+
+        `best` marks the best by validation so far; `keep` one that later ones do not overwrite.
+        """
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Record one row of metrics: numbers by name, among them `step` and `epoch`."""
+        row = json.loads(_json_line(row))
+        self.history.append(row)
+        for listener in self.listeners:
+            listener.log(row)
+
+    def progress(self, step: int, steps: int) -> None:
+        """Say that `step` of `steps` are done; cheap enough to be called between any two chunks of steps."""
+        for listener in self.listeners:
+            listener.progress(step, steps)
+
+    def close(self) -> None:
+        """Close the listeners."""
+        for listener in self.listeners:
+            listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """While active, Ctrl-C or SIGTERM sets `stop_requested`; Ctrl-C after that raises KeyboardInterrupt.
+
+        Does nothing off the main thread, where Python lets nobody handle signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def request_stop(number: int, frame: object) -> None:
+            if self.stop_requested and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.stop_requested = True
+
+        old_handlers = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old_handlers.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class MemoryRun(Run):
+    """A run that touches no disk: metrics are in `history`, checkpoints are dropped."""
+
+    def restore(self) -> Checkpoint | None:
+        """Give None: there is nothing to go on from."""
+
+    def save(self, arrays: Mapping[str, np.ndarray], state: dict[str, Any], *, best: bool, keep: bool) -> None:
+        """Do nothing."""
+
+
+class DiskRun(Run):
+    """A run kept in a folder, from which a stopped or killed training goes on. `DiskRun.open` makes it."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], lock: TextIOWrapper, start: Path | None):
+        super().__init__()
+        self.folder = folder
+        self._identity = identity
+        self._lock = lock
+        self._start = start
+        self._last_is_good = False
+
+    @classmethod
+    def open(
+        cls, folder: Path, task: str, config: dict[str, Any], *, resume: str = "auto", free: Set[str] = frozenset()
+    ) -> Self:
+        """Start a run in a new folder, or take up the one that the folder holds.
+
+        Args:
+            folder: made, parents included, when it does not exist.
+            config: JSON values; on a resume they must be the recorded ones, but for the fields named in `free`.
+            resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint to go on from.
+
+        Raises:
+            UserError: the config differs (each difference is shown, nothing is touched), another process trains in
+                the folder, it cannot be written, or the checkpoint named by `resume` is not good.
+        """
+        identity = json.loads(json.dumps({"task": task, "config": config}))
+        start = None if resume in ("auto", "never") else Path(resume)
+        if start is not None:
+            _load_own(start, identity, free)
+        try:
+            with ExitStack() as held:
+                lock = held.enter_context(_lock(folder))
+                _check_folder(folder, identity, free, resume)
+                for stale in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+                    stale.unlink()
+                replace_file(folder / "config.json", _json_file(identity))
+                environments = folder / "environment.json"
+                starts = _read_json(environments, otherwise=[])
+                replace_file(environments, _json_file([*starts, environment()]))
+                held.pop_all()
+        except OSError as error:
+            raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
+        return cls(folder, identity, lock, start)
+
+    def restore(self) -> Checkpoint | None:
+        """Give the checkpoint to go on from, and cut the metrics back to its step.
+
+        That is the one `open` was given, else `last`, else `previous`, else the newest of the others. A damaged one is
+        passed over with a warning on stderr.
+
+        Raises:
+            UserError: there are checkpoints, but none is good.
+        """
+        checkpoint = self._newest() if self._start is None else self._adopt(self._start)
+        rows = [] if checkpoint is None else _read_rows(self.folder / "metrics.jsonl")
+        self.history[:] = [row for row in rows if checkpoint and row["step"] <= checkpoint.state["step"]]
+        replace_file(self.folder / "metrics.jsonl", "".join(map(_json_line, self.history)).encode())
+        return checkpoint
+
+    def save(self, arrays: Mapping[str, np.ndarray], state: dict[str, Any], *, best: bool, keep: bool) -> None:
+        """Checkpoint into `last`, the old `last` becoming `previous`, and as asked into `best` and `epoch-N`.
+
+        Raises:
+            OSError: it cannot be written (full disk); the checkpoints already there are as good as before.
+        """
+        content = encode(arrays, {**state, **self._identity})
+        if (self.folder / "metrics.jsonl").exists():
+            sync(self.folder / "metrics.jsonl")
+        # `last` comes after the others: killed in between, the training resumes before this point and makes them again.
+        if best:
+            replace_file(self.folder / "best.safetensors", content)
+        if keep:
+            replace_file(self.folder / f"epoch-{state['epoch']:06d}.safetensors", content)
+        last = self.folder / "last.safetensors"
+        # A damaged `last` must not push out a good `previous`.
+        if self._last_is_good and last.exists():
+            replace_by(self.folder / "previous.safetensors", lambda temporary: link(last, temporary))
+        replace_file(last, content)
+        self._last_is_good = True
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Record one row of metrics, on the disk before anywhere else; on an error no half row stays."""
+        append(self.folder / "metrics.jsonl", _json_line(row).encode())
+        super().log(row)
+
+    def close(self) -> None:
+        """Close the listeners and free the folder for another process."""
+        with self._lock:
+            super().close()
+
+    def _newest(self) -> Checkpoint | None:
+        bad = []
+        others = [self.folder / "best.safetensors", *self.folder.glob("epoch-*.safetensors")]
+        for paths in [self.folder / "last.safetensors"], [self.folder / "previous.safetensors"], others:
+            good = []
+            for path in filter(Path.exists, paths):
+                try:
+                    good.append((path, _load_own(path, self._identity, frozenset(self._identity["config"]))))
+                except UserError as error:
+                    bad.append(error)
+            if good:
+                path, checkpoint = max(good, key=lambda found: found[1].state["step"])
+                for error in bad:
+                    print(f"warning: {error}; going on from {path.name} instead", file=sys.stderr)
+                self._last_is_good = path.name == "last.safetensors"
+                return checkpoint
+        if bad:
+            raise UserError(f"{self.folder}: no checkpoint here is good, start in another folder; {bad[0]}")
+        return None
+
+    def _adopt(self, path: Path) -> Checkpoint:
+        checkpoint = load(path)
+        metrics, beside = self.folder / "metrics.jsonl", path.parent / "metrics.jsonl"
+        if not _read_rows(metrics) and beside.exists():
+            replace_file(metrics, beside.read_bytes())
+        # It becomes `last` at once: the metrics are cut back to it, so a later start must not find a newer one.
+        self._last_is_good = False
+        self.save(checkpoint.arrays, checkpoint.state, best=False, keep=False)
+        (self.folder / "previous.safetensors").unlink(missing_ok=True)
+        return checkpoint
+
+
+class TensorBoardListener(Listener):
+    """Writes every number of a row to TensorBoard, under the folder's `tensorboard`; needs the extra `tensorboard`."""
+
+    def __init__(self, folder: Path):
+        self._module = _import_extra("tensorboardX", "tensorboard")
+        self._folder = folder / "tensorboard"
+        self._writer = None
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Write the row's numbers."""
+        if self._writer is None:
+            # What a killed training wrote from this step on is hidden: it is written again now.
+            self._writer = self._module.SummaryWriter(str(self._folder), purge_step=row["step"])
+        for name, number in row.items():
+            if name != "step" and isinstance(number, int | float):
+                self._writer.add_scalar(name, number, row["step"])
+
+    def close(self) -> None:
+        """Write out what is still in memory."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class WandbListener(Listener):
+    """Sends rows to Weights & Biases; needs the extra `wandb`.
+
+    Offline unless logged in; the environment variable WANDB_MODE overrides that. The W&B run's id is kept in the
+    folder, so a resumed training goes on in the same W&B run.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], project: str = "irrl"):
+        wandb = _import_extra("wandb", "wandb")
+        id_file = folder / "wandb-id.txt"
+        if not id_file.exists():
+            replace_file(id_file, secrets.token_hex(4).encode())
+        online = "WANDB_MODE" in os.environ or wandb.login(prompt=False, verify=False)
+        settings = {"project": project, "dir": str(folder), "id": id_file.read_text(), "resume": "allow"}
+        self._run = wandb.init(**settings, config=config, mode=None if online else "offline")
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Send the row."""
+        self._run.log(row, step=row["step"])
+
+    def close(self) -> None:
+        """Send what is left, and end the W&B run."""
+        self._run.finish()
+
+
+def environment() -> dict[str, Any]:
+    """Describe what this process runs on: versions, git commit, hardware and command line; no host name."""
+    import jax
+
+    packages = ["irrl", "jax", "jaxlib", "numpy", "optax", "scipy", "safetensors", "numba", "mujoco", "gymnasium"]
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "git_commit": _git_commit(),
+        "versions": versions,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+    }
+
+
+def _git_commit() -> str | None:
+    """The working directory's commit, `-dirty` behind it if tracked files differ from it; None outside a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+
+def _cpu_model() -> str:
+    with suppress(OSError, IndexError):
+        return Path("/proc/cpuinfo").read_text().split("model name")[1].splitlines()[0].strip("\t :")
+    return platform.processor()
+
+
+def _import_extra(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"{module} is not installed: pip install 'irrl[{extra}]'") from error
+
+
+def _lock(folder: Path) -> TextIOWrapper:
+    """Make the folder and lock it; the operating system frees the lock however this process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / ".lock", "a")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise UserError(f"{folder}: another training is running in this folder: wait, or choose another") from error
+    return lock
+
+
+def _check_folder(folder: Path, identity: dict[str, Any], free: Set[str], resume: str) -> None:
+    if (folder / "config.json").exists():
+        if resume == "never":
+            raise UserError(f"{folder}: already holds a run: resume it (--resume auto) or choose another folder")
+        recorded = _read_json(folder / "config.json", otherwise={})
+        if not {"task", "config"} <= recorded.keys():
+            raise UserError(f"{folder / 'config.json'}: damaged, or not of a run: choose another folder")
+        _check_same(folder, recorded, identity, free)
+    elif any(folder.glob("*.safetensors")):
+        raise UserError(f"{folder}: holds checkpoints but no config.json: choose another folder")
+
+
+def _check_same(where: Path, old: dict[str, Any], new: dict[str, Any], free: Set[str]) -> None:
+    before, after = ({"task": either["task"], **either["config"]} for either in (old, new))
+    changes = [
+        f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
+        for name in dict.fromkeys([*before, *after])
+        if name not in free and (name in before, before.get(name)) != (name in after, after.get(name))
+    ]
+    if changes:
+        raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
+
+
+def _load_own(path: Path, identity: dict[str, Any], free: Set[str]) -> Checkpoint:
+    checkpoint = load(path)
+    if not {"step", "task", "config"} <= checkpoint.state.keys():
+        raise UserError(f"{path}: not the checkpoint of a run: it lacks step, task or config")
+    _check_same(path, checkpoint.state, identity, free)
+    return checkpoint
+
+
+def _read_json(path: Path, otherwise: Any) -> Any:
+    """Read a file that holds the kind of value `otherwise` is, which stands for a file that does not."""
+    with suppress(FileNotFoundError, ValueError):
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, type(otherwise)) else otherwise
+    return otherwise
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a metrics file, passing over lines that a kill or a power cut left unreadable."""
+    rows = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and "step" in row]
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, default=lambda number: number.item()) + "\n"
+
+
+def _json_file(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

@@ -96,7 +96,7 @@ def test_every_truncation_is_noticed(tmp_path):
     content = encode(ARRAYS, STATE)
     for length in [*range(0, len(content), 7), len(content) - 1]:
         path.write_bytes(content[:length])
-        with pytest.raises(CheckpointError, match="a.safetensors"):
+        with pytest.raises(CheckpointError, match=r"a\.safetensors"):
             load(path)
 
 
@@ -105,6 +105,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     content = encode(ARRAYS, STATE)
     data = 8 + struct.unpack("<Q", content[:8])[0]
     rng = random.Random(0)
+    messages = []
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << rng.randrange(8)
@@ -112,12 +113,13 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
         try:
             found = load(path)
         except CheckpointError as error:
-            assert str(path) in str(error)
-            assert "\n" not in str(error)
+            messages.append(str(error))
         else:
             assert place < data, "a flip in the data must always be noticed"
             assert_same(found.arrays, ARRAYS)
             assert found.state == STATE
+    assert len(messages) > 0.95 * len(content)
+    assert all(str(path) in message and "\n" not in message for message in messages)
 
 
 def test_values_exchanged_between_arrays_are_noticed(tmp_path):
@@ -175,6 +177,24 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         save(path, ARRAYS, {"step": 2})
     assert load(path).state == {"step": 1}
     assert os.listdir(tmp_path) == ["a.safetensors"]
+
+
+def test_the_content_is_on_the_disk_before_the_rename_and_the_rename_after_it(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    def watched_replace(source, target):
+        done.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "fsync", watched_fsync)
+    monkeypatch.setattr(checkpoint.os, "replace", watched_replace)
+    save(tmp_path / "a", ARRAYS, STATE)
+    assert done == [len(encode(ARRAYS, STATE)), "replace", "folder"]
 
 
 def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -287,10 +307,13 @@ def test_flatten_file_unflatten_gives_the_tree_back(tmp_path, shapes_only):
 
 
 def test_unflatten_gives_arrays_of_their_own():
-    arrays = {"x": np.zeros(1000, np.float32)}
-    found = unflatten({"x": jnp.zeros(1000)}, arrays)
-    jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + 1, tree), donate_argnums=0)(found)
-    assert arrays["x"].sum() == 0
+    buffer = np.zeros(4096 + 64, np.uint8)
+    # JAX may share the memory of a NumPy array that starts at a multiple of 64 bytes.
+    start = -buffer.ctypes.data % 64
+    arrays = {"x": buffer[start : start + 4096].view(np.float32)}
+    found = unflatten({"x": jnp.zeros(1024)}, arrays)
+    arrays["x"][:] = 1
+    assert found["x"].sum() == 0
 
 
 @pytest.mark.parametrize(

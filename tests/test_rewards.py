@@ -90,7 +90,7 @@ def test_numpy_jax_and_pytorch_agree(name, prior):
 
 
 @pytest.mark.parametrize("name", ["signed-accuracy", "clipped-linear"])
-@pytest.mark.parametrize("shape", [(), (0,), (2, 1, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)], ids=str)
 def test_any_batch_shape(name, shape):
     row = np.arange(math.prod(shape)).reshape(shape) % 3
     log_probs = np.log(PROBS).astype(np.float32)
@@ -184,7 +184,7 @@ def test_gradient_finite_everywhere(name):
     def one(log_q, prior):
         return rewards.get(name)(jnp.stack([log_q, jnp.float32(-1)]), jnp.int32(0), prior)
 
-    assert jnp.isfinite(jax.vmap(jax.grad(one))(jnp.log(q), prior)).all()
+    assert jnp.isfinite(jax.jit(jax.vmap(jax.grad(one)))(jnp.log(q), prior)).all()
 
     torch = pytest.importorskip("torch")
     log_probs = torch.log(torch.tensor(np.asarray(q)))[:, None].requires_grad_()

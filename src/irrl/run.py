@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import secrets
 import signal
 import subprocess
 import sys
@@ -26,25 +25,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from irrl.checkpoint import TEMPORARY_SUFFIX, Checkpoint, append, encode, link, load, replace_by, replace_file, sync
 from irrl.errors import UserError
-
-
-class Listener:
-    """Hears what a training reports, and shows or sends it: a progress line, TensorBoard, W&B."""
-
-    def log(self, row: dict[str, Any]) -> None:
-        """Hear one row of metrics."""
-
-    def progress(self, step: int, steps: int) -> None:
-        """Hear that `step` of `steps` are done."""
-
-    def close(self) -> None:
-        """Hear that the run is over."""
+from irrl.listeners import Listener
 
 
 class Run(ABC):
@@ -85,7 +72,7 @@ class Run(ABC):
         for listener in self.listeners:
             listener.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self):
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -127,10 +114,11 @@ class MemoryRun(Run):
 class DiskRun(Run):
     """A run kept in a folder, from which a stopped or killed training goes on. `DiskRun.open` makes it."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], lock: TextIOWrapper, start: Path | None):
+    def __init__(self, folder: Path, identity: dict[str, Any], free: Set[str], lock: TextIOWrapper, start: Path | None):
         super().__init__()
         self.folder = folder
         self._identity = identity
+        self._free = free
         self._lock = lock
         self._start = start
         self._last_is_good = False
@@ -138,7 +126,7 @@ class DiskRun(Run):
     @classmethod
     def open(
         cls, folder: Path, task: str, config: dict[str, Any], *, resume: str = "auto", free: Set[str] = frozenset()
-    ) -> Self:
+    ) -> "DiskRun":
         """Start a run in a new folder, or take up the one that the folder holds.
 
         Args:
@@ -167,7 +155,7 @@ class DiskRun(Run):
                 held.pop_all()
         except OSError as error:
             raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
-        return cls(folder, identity, lock, start)
+        return cls(folder, identity, free, lock, start)
 
     def restore(self) -> Checkpoint | None:
         """Give the checkpoint to go on from, and cut the metrics back to its step.
@@ -222,7 +210,7 @@ class DiskRun(Run):
             good = []
             for path in filter(Path.exists, paths):
                 try:
-                    good.append((path, _load_own(path, self._identity, frozenset(self._identity["config"]))))
+                    good.append((path, _load_own(path, self._identity, self._free)))
                 except UserError as error:
                     bad.append(error)
             if good:
@@ -245,54 +233,6 @@ class DiskRun(Run):
         self.save(checkpoint.arrays, checkpoint.state, best=False, keep=False)
         (self.folder / "previous.safetensors").unlink(missing_ok=True)
         return checkpoint
-
-
-class TensorBoardListener(Listener):
-    """Writes every number of a row to TensorBoard, under the folder's `tensorboard`; needs the extra `tensorboard`."""
-
-    def __init__(self, folder: Path):
-        self._module = _import_extra("tensorboardX", "tensorboard")
-        self._folder = folder / "tensorboard"
-        self._writer = None
-
-    def log(self, row: dict[str, Any]) -> None:
-        """Write the row's numbers."""
-        if self._writer is None:
-            # What a killed training wrote from this step on is hidden: it is written again now.
-            self._writer = self._module.SummaryWriter(str(self._folder), purge_step=row["step"])
-        for name, number in row.items():
-            if name != "step" and isinstance(number, int | float):
-                self._writer.add_scalar(name, number, row["step"])
-
-    def close(self) -> None:
-        """Write out what is still in memory."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-class WandbListener(Listener):
-    """Sends rows to Weights & Biases; needs the extra `wandb`.
-
-    Offline unless logged in; the environment variable WANDB_MODE overrides that. The W&B run's id is kept in the
-    folder, so a resumed training goes on in the same W&B run.
-    """
-
-    def __init__(self, folder: Path, config: dict[str, Any], project: str = "irrl"):
-        wandb = _import_extra("wandb", "wandb")
-        id_file = folder / "wandb-id.txt"
-        if not id_file.exists():
-            replace_file(id_file, secrets.token_hex(4).encode())
-        online = "WANDB_MODE" in os.environ or wandb.login(prompt=False, verify=False)
-        settings = {"project": project, "dir": str(folder), "id": id_file.read_text(), "resume": "allow"}
-        self._run = wandb.init(**settings, config=config, mode=None if online else "offline")
-
-    def log(self, row: dict[str, Any]) -> None:
-        """Send the row."""
-        self._run.log(row, step=row["step"])
-
-    def close(self) -> None:
-        """Send what is left, and end the W&B run."""
-        self._run.finish()
 
 
 def environment() -> dict[str, Any]:
@@ -328,13 +268,6 @@ def _cpu_model() -> str:
     with suppress(OSError, IndexError):
         return Path("/proc/cpuinfo").read_text().split("model name")[1].splitlines()[0].strip("\t :")
     return platform.processor()
-
-
-def _import_extra(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f"{module} is not installed: pip install 'irrl[{extra}]'") from error
 
 
 def _lock(folder: Path) -> TextIOWrapper:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from irrl.digits.config import Config, preset
-from irrl.digits.glimpse import glimpses
+from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.model import initial_params, replay, rollout
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
@@ -44,11 +44,12 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
     first_key, noise_key = jax.random.split(key)
     location = jax.random.uniform(first_key, (len(index), 2), minval=-1, maxval=1)
     noise = config.location_std * jax.random.normal(noise_key, (config.glimpses, len(index), 2))
+    pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
     hidden = jnp.zeros((len(index), config.hidden_units))
     relu, stop = jax.nn.relu, jax.lax.stop_gradient
     log_probs, baselines = [], []
     for draw in noise:
-        seen = glimpses(canvases, index, location, patch=config.patch, scales=config.scales)
+        seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         what = params.encoder_patch(relu(params.sensor_patch(seen)))
         where = params.encoder_location(relu(params.sensor_location(location)))
         hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
@@ -86,7 +87,8 @@ def test_replayed_gradient_is_that_of_the_plain_loop(canvases, reward_gradient):
         return loss(params, rolled, labels, weights, config)[0]
 
     value, gradient = jax.jit(jax.value_and_grad(replayed))(params)
-    expected_value, expected = jax.value_and_grad(plain_loss)(params, canvases, index, labels, weights, config, key)
+    plain = jax.jit(jax.value_and_grad(plain_loss), static_argnames="config")
+    expected_value, expected = plain(params, canvases, index, labels, weights, config=config, key=key)
     assert value == pytest.approx(float(expected_value), rel=1e-5)
     for name, layer, expected_layer in zip(params._fields, gradient, expected, strict=True):
         for part, ours, theirs in zip(("weight", "bias"), layer, expected_layer, strict=True):

@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from irrl.cli.settings import settings_of
-from irrl.digits.config import FREE, PRESETS, Config, preset
+from irrl.digits.config import FREE, Config, preset
+from irrl.errors import UserError
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
-
-PresetName = Annotated[str, Parameter(help=f"a full set of settings that flags override: {', '.join(PRESETS)}")]
 
 
 @app.command(name="train")
@@ -42,16 +41,19 @@ def train_command(
     config = preset(preset_name, **settings)
     _use_threads(threads)
     from irrl.cli.progress import ProgressLine
+    from irrl.digits.source import Source
     from irrl.digits.train import train
-    from irrl.run import DiskRun, TensorBoardListener, WandbListener
+    from irrl.listeners import TensorBoardListener, WandbListener
+    from irrl.run import DiskRun
 
+    source = Source(config)  # before the folder is made: its complaints leave nothing behind
     with DiskRun.open(out, "digits", dataclasses.asdict(config), resume=resume, free=FREE) as run, run.interruptible():
         run.listeners.append(ProgressLine(config.epochs))
         if tensorboard:
             run.listeners.append(TensorBoardListener(out))
         if wandb:
             run.listeners.append(WandbListener(out, dataclasses.asdict(config)))
-        train(config, run)
+        train(config, run, source)
         if run.stop_requested:
             print(f"stopped and saved; the same command goes on: irrl {' '.join(sys.argv[1:])}", file=sys.stderr)
             return 130
@@ -109,14 +111,14 @@ def draw_command(model: Path, *, out: Path | None = None, cases: int = 12, seed:
 def data_command(
     *,
     out: Path,
-    variant: Literal["fresh", "paper"] = "fresh",
-    train: int = 60_000,
-    test: int = 10_000,
-    canvas: int = 60,
-    distractors: int = 4,
-    distractor_size: int = 8,
-    digits: int = 1,
-    seed: int = 1,
+    variant: Literal["random", "paper"] = "random",
+    train: int | None = None,
+    test: int | None = None,
+    canvas: int | None = None,
+    distractors: int | None = None,
+    distractor_size: int | None = None,
+    digits: int | None = None,
+    seed: int | None = None,
     mnist: Path | None = None,
     sheet: Path | None = None,
 ) -> None:
@@ -124,39 +126,49 @@ def data_command(
 
     Args:
         out: the .npz file.
-        variant: fresh draws a set from the seed; paper reproduces the published set bit for bit.
-        train: training canvases.
-        test: test canvases.
-        canvas: side of a canvas, pixels.
-        distractors: pieces of other digits on a canvas; 0 is Translated MNIST.
-        distractor_size: side of a distractor, pixels.
-        digits: digits on a canvas, side by side; labels are then read from left to right.
-        seed: decides everything random.
+        variant: random draws a set from the seed; paper reproduces the published set bit for bit, and takes none of
+            the settings from --train to --seed.
+        train: training canvases; 60000 by default.
+        test: test canvases; 10000 by default.
+        canvas: side of a canvas, pixels; 60 by default.
+        distractors: pieces of other digits on a canvas, 4 by default; 0 is Translated MNIST.
+        distractor_size: side of a distractor, pixels; 8 by default.
+        digits: digits on a canvas, side by side, 1 by default; labels are then read from left to right.
+        seed: decides everything random; 1 by default.
         mnist: folder of MNIST idx files, plain or gzipped; the packaged MNIST by default.
         sheet: also draw a sheet of samples into this PNG file.
     """
-    from irrl.digits.data import write_set
+    from irrl import keys
+    from irrl.digits.data import cluttered, load_mnist, published, save_npz
+    from irrl.digits.draw import sheet as draw_sheet
 
-    write_set(
-        out,
-        variant=variant,
-        train=train,
-        test=test,
-        canvas=canvas,
-        distractors=distractors,
-        distractor_size=distractor_size,
-        digits=digits,
-        seed=seed,
-        mnist=mnist,
-        sheet=sheet,
-    )
+    clutter = {"canvas": canvas, "distractors": distractors, "distractor_size": distractor_size, "digits": digits}
+    clutter = {name: value for name, value in clutter.items() if value is not None}
+    digit_images = load_mnist(mnist)
+    if variant == "paper":
+        given = {"train": train, "test": test, "seed": seed} | clutter
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"--{name.replace('_', '-')} {value}: the published set has no settings; leave it out")
+        training, testing = published(digit_images)
+    else:
+        seed = 1 if seed is None else seed
+        rng = keys.generator(seed, "canvases")
+        count = 60_000 if train is None else train
+        training = cluttered(digit_images.train_images, digit_images.train_labels, count, rng, **clutter)
+        rng = keys.generator(seed, "test canvases")
+        count = 10_000 if test is None else test
+        testing = cluttered(digit_images.test_images, digit_images.test_labels, count, rng, **clutter)
+    save_npz(out, training, testing)
+    print(f"{out}: {len(training.labels)} training and {len(testing.labels)} test canvases")
+    if sheet:
+        draw_sheet(training, sheet)
+        print(sheet)
 
 
 def _use_threads(threads: int | None) -> None:
     """Give JAX's CPU client this many threads. It reads the variable once, when JAX is first used."""
     if threads is not None:
         if threads < 1:
-            from irrl.errors import UserError
-
             raise UserError(f"--threads is {threads}; it must be at least 1")
         os.environ["NPROC"] = str(threads)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from irrl.run import Listener
+from irrl.listeners import Listener
 
 
 class ProgressLine(Listener):

@@ -18,7 +18,9 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
 
     def decorate(command: Callable) -> Callable:
         signature = inspect.signature(command)
-        named = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+        named = [
+            parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD
+        ]
         texts = {field.arg_name: field.description for field in parse_from_object(config_class).params}
         flags = [
             inspect.Parameter(
@@ -31,7 +33,9 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
         ]
 
         def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            given = {name: value for name, value in keywords.items() if value is not None or name in signature.parameters}
+            given = {
+                name: value for name, value in keywords.items() if value is not None or name in signature.parameters
+            }
             return command(*arguments, **given)
 
         wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__

@@ -7,8 +7,6 @@ from typing import Literal
 from irrl import rewards
 from irrl.errors import UserError
 
-CLASSES = 10
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -22,7 +20,7 @@ class Config:
     """stop: the reward is a constant, as in the theory; leak: the authors' code, which differentiates through it"""
 
     data: Literal["published", "fixed", "fresh"] = "fixed"
-    """published: the paper's canvases, bit for bit; fixed: one set drawn from the seed; fresh: new clutter every epoch"""
+    """published: the paper's canvases, bit for bit; fixed: one set drawn from the seed; fresh: new ones every epoch"""
     mnist: str = ""
     """folder of MNIST idx files, plain or gzipped; the packaged MNIST if empty"""
     train_size: int = 60_000

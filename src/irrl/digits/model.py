@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt16
 
-from irrl.digits.config import CLASSES, Config
-from irrl.digits.glimpse import glimpses
+from irrl.digits.config import Config
+from irrl.digits.data import CLASSES
+from irrl.digits.glimpse import glimpses, pyramid
 from irrl.recurrent import Linear, gaussian_log_prob, initial_linear, replayed_relu_core, replayed_relu_layer
 
 
@@ -59,20 +60,20 @@ class Outputs(NamedTuple):
 def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     """Fresh weights, every layer uniform in +-1/sqrt(inputs)."""
     units, hidden = config.sensor_units, config.hidden_units
-    sizes = Params(
-        sensor_patch=(config.glimpse_features, units),
-        sensor_location=(2, units),
-        encoder_patch=(units, hidden),
-        encoder_location=(units, hidden),
-        core_input=(hidden, hidden),
-        core_hidden=(hidden, hidden),
-        locator_hidden=(hidden, config.locator_units),
-        locator_mean=(config.locator_units, 2),
-        baseline=(hidden, 1),
-        classifier=(hidden, CLASSES),
-    )
-    keys = jax.random.split(key, len(sizes))
-    return Params(*(initial_linear(*size, key=key) for size, key in zip(sizes, keys, strict=True)))
+    sizes = {
+        "sensor_patch": (config.glimpse_features, units),
+        "sensor_location": (2, units),
+        "encoder_patch": (units, hidden),
+        "encoder_location": (units, hidden),
+        "core_input": (hidden, hidden),
+        "core_hidden": (hidden, hidden),
+        "locator_hidden": (hidden, config.locator_units),
+        "locator_mean": (config.locator_units, 2),
+        "baseline": (hidden, 1),
+        "classifier": (hidden, CLASSES),
+    }
+    keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
+    return Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
 
 
 def sensor_layer(params: Params) -> Linear:
@@ -111,8 +112,8 @@ def rollout(
     batch = index.shape[0]
     first_key, noise_key = jax.random.split(key)
     first = jax.random.uniform(first_key, (batch, 2), minval=-1, maxval=1)
+    pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
     sensor, encoder, core = sensor_layer(params), encoder_layer(params), core_layer(params)
-    # Drawn for a fixed batch in one piece, so that the draw does not depend on how the loop below is compiled.
     if config.model == "random":
         draws = jax.random.uniform(noise_key, (config.glimpses, batch, 2), minval=-1, maxval=1)
     elif explore:
@@ -122,9 +123,7 @@ def rollout(
 
     def step(carry, draw):
         hidden, location = carry
-        seen = glimpses(
-            canvases, index, location, patch=config.patch, scales=config.scales, scale_factor=config.scale_factor
-        )
+        seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         encoding = jax.nn.relu(encoder(sensed))
@@ -151,9 +150,7 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
 
     sensed = replayed_relu_layer(sensor_layer(params), rows(rolled.sensor_inputs), rows(rolled.sensor))
     encoding = replayed_relu_layer(encoder_layer(params), sensed, rows(rolled.encoding))
-    hidden = replayed_relu_core(
-        params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden
-    )
+    hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     log_probs = discriminator_log_probs(params, hidden[-1])
 
     locator = replayed_relu_layer(params.locator_hidden, rows(rolled.hidden), rows(rolled.locator))
@@ -165,6 +162,8 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     return Outputs(log_probs, location_log_probs, params.baseline(rolled.hidden)[..., 0])
 
 
-def discriminator_log_probs(params: Params, hidden: Float[Array, "batch hidden_units"]) -> Float[Array, "batch classes"]:
+def discriminator_log_probs(
+    params: Params, hidden: Float[Array, "batch hidden_units"]
+) -> Float[Array, "batch classes"]:
     """`log q(y|tau)` from the core's last hidden state."""
     return jax.nn.log_softmax(params.classifier(hidden))

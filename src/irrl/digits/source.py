@@ -1,4 +1,4 @@
-"""The canvases a run trains, validates and tests on."""
+"""The canvases that a run trains, validates and tests on."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -48,7 +48,9 @@ class Source:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="canvases")
             self._prepared: tuple[int, Future[Canvases]] | None = None
         else:
-            everything = published(self._mnist)[0] if config.data == "published" else self._draw(None, config.train_size, 0)
+            everything = (
+                published(self._mnist)[0] if config.data == "published" else self._draw(None, config.train_size, 0)
+            )
             self._rows, validation_rows = self._split(config.train_size)
             self.validation = Canvases(everything.images[validation_rows], everything.labels[validation_rows])
             self._on_device = jnp.asarray(everything.images), jnp.asarray(everything.labels)
@@ -88,10 +90,12 @@ class Source:
         images, labels = self._mnist.train_images, self._mnist.train_labels
         if digits is not None:
             images, labels = images[digits], labels[digits]
-        return cluttered(images, labels, count, keys.generator(self.config.seed, "canvases", epoch), **_clutter(self.config))
+        return cluttered(
+            images, labels, count, keys.generator(self.config.seed, "canvases", epoch), **_clutter(self.config)
+        )
 
     def _fresh(self, number: int) -> Canvases:
-        """This epoch's canvases; the next epoch's are prepared meanwhile, for the host is idle while a device trains."""
+        """This epoch's canvases; the next epoch's are prepared meanwhile: the host is idle while a device trains."""
         if self._prepared and self._prepared[0] == number:
             canvases = self._prepared[1].result()
         else:

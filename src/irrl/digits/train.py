@@ -2,7 +2,7 @@
 
 import time
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,17 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from irrl import checkpoint, keys, rewards
-from irrl.digits.config import CLASSES, Config
+from irrl.digits.config import Config
+from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import accuracy
 from irrl.digits.model import Params, Rollout, initial_params, replay, rollout
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
 from irrl.returns import reinforce_with_baseline
-from irrl.run import DiskRun, MemoryRun
+from irrl.run import MemoryRun, Run
+
+Row = int | Int[Array, ""]
+"""Which batch of an epoch."""
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long the device works before the host looks up: progress, Ctrl-C. It changes nothing that is learned."""
@@ -91,17 +95,15 @@ def loss(
     return sums.loss / weights.sum(), sums
 
 
-def train_step(state: TrainState, epoch: Epoch, row: Int[Array, ""], config: Config) -> TrainState:
+def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> TrainState:
     """One batch: run the agent, replay it for the gradient, take an Adam step."""
     index = epoch.order[row]
     key = keys.key(config.seed, "rollout", state.step)
     rolled = rollout(state.params, epoch.canvases, index, config, key=key, explore=True)
-    gradient, sums = jax.grad(loss, has_aux=True)(
-        state.params, rolled, epoch.labels[index], epoch.weights[row], config
-    )
+    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], epoch.weights[row], config)
     updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(gradient, state.optimizer)
     return TrainState(
-        optax.apply_updates(state.params, updates),
+        cast(Params, optax.apply_updates(state.params, updates)),
         optimizer_state,
         state.step + 1,
         jax.tree.map(jnp.add, state.metrics, sums),
@@ -109,22 +111,22 @@ def train_step(state: TrainState, epoch: Epoch, row: Int[Array, ""], config: Con
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
-def train_steps(state: TrainState, epoch: Epoch, start: int, stop: int, *, config: Config) -> TrainState:
+def train_steps(state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config) -> TrainState:
     """Steps `start` to `stop` of an epoch in one compiled loop."""
     return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config), state)
 
 
-def train(config: Config, run: MemoryRun | DiskRun | None = None) -> Params:
+def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
     Each epoch logs one row of metrics to `run`: means over the training canvases, validation accuracy when due,
     seconds and images per second. With no `run` the rows are lost and only the parameters come back.
 
     Raises:
-        UserError: the loss became NaN or infinite. The last checkpoint from before is kept.
+        UserError: the loss or a weight became NaN or infinite. The last checkpoint from before is kept.
     """
     run = run or MemoryRun()
-    source = Source(config)
+    source = source or Source(config)
     steps = source.steps_per_epoch
     state, best = initial_state(config, steps), -1.0
     if restored := run.restore():
@@ -134,8 +136,8 @@ def train(config: Config, run: MemoryRun | DiskRun | None = None) -> Params:
         number, began = first // steps + 1, time.perf_counter()
         state = train_epoch(state, source.epoch(number), config, run)
         step = int(state.step)
-        if not np.isfinite(state.metrics.loss):
-            raise UserError(f"the loss became {state.metrics.loss} in epoch {number}: try a smaller --learning-rate")
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.metrics, state.params))):
+            raise UserError(f"the loss or a weight became infinite or NaN in epoch {number}: lower --learning-rate")
         finished, improved = step == number * steps, False
         if finished:
             row = {"step": step, "epoch": number} | means(state.metrics)
@@ -154,7 +156,7 @@ def train(config: Config, run: MemoryRun | DiskRun | None = None) -> Params:
     return state.params
 
 
-def train_epoch(state: TrainState, epoch: Epoch, config: Config, run: MemoryRun | DiskRun) -> TrainState:
+def train_epoch(state: TrainState, epoch: Epoch, config: Config, run: Run) -> TrainState:
     """The rest of an epoch, in looks of about a second; ends early when `run.stop_requested`."""
     steps, total = len(epoch.order), len(epoch.order) * config.epochs
     row, look = int(state.step) % steps, 1

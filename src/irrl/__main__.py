@@ -1,0 +1,5 @@
+"""`python -m irrl` is `irrl`."""
+
+from irrl.cli import main
+
+main()

@@ -1,0 +1,299 @@
+"""Pictures: where a trained agent looks and what it answers, how it learned, and what canvases look like."""
+
+import json
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import imageio_ffmpeg
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8, UInt16
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from irrl import keys
+from irrl.checkpoint import replace_by
+from irrl.digits.config import Config
+from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
+from irrl.digits.evaluate import Agent
+from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses
+from irrl.digits.source import test_canvases
+from irrl.errors import UserError
+from irrl.loading import load
+
+FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
+"""Colours of the first glimpse on a canvas, of those between, and of the last."""
+WRONG = "#d70015"
+
+MILLISECONDS, LAST_MILLISECONDS = 600, 3000
+"""How long the film shows a glimpse, and the last one with the answers."""
+
+_DPI = 96
+# Film pixels: the space between two canvases, a title's height, the legend's height and the width it needs.
+_GAP, _TITLE, _LEGEND, _LEGEND_WIDTH = 14, 26, 32, 560
+
+
+class Case(NamedTuple):
+    """A canvas, and what the agent did with it."""
+
+    canvas: UInt16[np.ndarray, "canvas canvas"]
+    label: int
+    answer: int
+    probability: float
+    """that the agent gives its answer"""
+    squares: Int[np.ndarray, "glimpses scales 3"]
+    """(x, y) of the top left pixel, and side, of what each glimpse covers"""
+    seen: Float[np.ndarray, "glimpses scales patch patch"]
+    """each glimpse as the agent gets it, pixels in [0, 1]"""
+
+
+def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
+    """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
+
+    Args:
+        model: a run's folder (its best checkpoint) or a checkpoint file.
+        out: folder for the pictures; None: `figures` in the run's folder, or beside the checkpoint.
+        cases: how many test canvases to draw.
+        seed: picks the canvases and draws the first glimpses.
+
+    Returns:
+        The files: glimpses.png, glimpses.gif, glimpses.mp4 and, if there are metrics, learning_curve.png.
+
+    Raises:
+        UserError: there is no good checkpoint, or there are not that many test canvases.
+        OSError: a file cannot be written; the older one, if any, still stands.
+    """
+    agent = load(model)
+    folder = model if model.is_dir() else model.parent
+    out = folder / "figures" if out is None else out
+    watched = watch(agent, test_canvases(agent.config), count=cases, seed=seed)
+    frames = film(watched)
+    writers = {
+        "glimpses.png": partial(_write_png, gaze_figure(watched)),
+        "glimpses.gif": partial(_write_gif, frames),
+        "glimpses.mp4": partial(_write_mp4, frames),
+    }
+    if rows := _epochs(folder / "metrics.jsonl"):
+        writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, write in writers.items():
+        replace_by(out / name, write)
+    return [out / name for name in writers]
+
+
+def sheet(canvases: Canvases, path: Path) -> None:
+    """Draw the first 40 canvases, 8 in a row, each under its label, into the PNG file `path`."""
+    side = canvases.images.shape[-1]
+    figure, grid = _grid(min(40, len(canvases.images)), side, columns=8, pixels=90)
+    for axes, image, label in zip(grid, canvases.images, canvases.labels, strict=False):
+        _draw_pixels(axes, image / FULL_LEVEL, side)
+        axes.set_title(" ".join(map(str, np.atleast_1d(label))), pad=4)
+    replace_by(path, partial(_write_png, figure))
+
+
+def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Case]:
+    """Let the agent look at `count` of the canvases; `seed` picks them and draws the first glimpses.
+
+    Raises:
+        UserError: there are not that many.
+    """
+    total, config = len(canvases.labels), agent.config
+    if not 1 <= count <= total:
+        raise UserError(f"--cases is {count}; it must be from 1 to {total}, the number of test canvases")
+    picked = keys.generator(seed, "evaluation").choice(total, count, replace=False)
+    images, labels = canvases.images[picked], canvases.labels[picked]
+    log_probs, gazes = agent.predict(images, seed=seed)
+    sensor = partial(glimpses, patch=config.patch, scales=config.scales, scale_factor=config.scale_factor)
+    see = jax.jit(lambda image, locations: sensor(image[None], jnp.zeros(config.glimpses, int), locations))
+    watched = []
+    for image, label, log_prob, locations in zip(images, labels, log_probs, gazes, strict=True):
+        features = np.asarray(see(image, locations))
+        seen = features.reshape(-1, config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
+        answer, probability = int(log_prob.argmax()), float(np.exp(log_prob.max()))
+        watched.append(Case(image, int(label), answer, probability, squares(locations, config), seen))
+    return watched
+
+
+def squares(locations: Float[np.ndarray, "glimpses 2"], config: Config) -> Int[np.ndarray, "glimpses scales 3"]:
+    """The squares that `glimpses` cuts at `locations` in [-1, 1]: (x, y) of the top left pixel, and side."""
+    centres = (0.5 * (locations + 1) * config.canvas).astype(int)
+    sides = [config.patch * config.scale_factor**scale for scale in range(config.scales)]
+    return np.stack([np.c_[centres - side // 2, np.full(len(centres), side)] for side in sides], axis=1)
+
+
+def gaze_figure(cases: list[Case]) -> Figure:
+    """Each canvas with all its glimpses: squares at every scale, and the path of the gaze through their centres."""
+    figure, grid = _gaze_grid(cases, "digit → answer, its probability")
+    for axes, case in zip(grid, cases, strict=True):
+        last = len(case.squares) - 1
+        _draw_path(axes, case, upto=last)
+        for glimpse in range(last + 1):
+            ends = glimpse in (0, last)
+            for scale in range(case.squares.shape[1]):
+                _draw_square(axes, case, glimpse, scale, alpha=(0.5 if ends else 0.3) ** scale, width=2 if ends else 1)
+        _draw_title(axes, case, answered=True)
+    return figure
+
+
+def film(cases: list[Case]) -> list[UInt8[np.ndarray, "height width 3"]]:
+    """One frame a glimpse: the path so far, its squares now, what the agent sees in them; at the end the answers."""
+    count, scales, _ = cases[0].squares.shape
+    pitch = len(cases[0].canvas) / max(3, scales)
+    frames = []
+    for now in range(count):
+        caption = f"glimpse {now + 1} of {count}, and what the agent sees"
+        figure, grid = _gaze_grid(cases, caption, panel=pitch)
+        for axes, case in zip(grid, cases, strict=True):
+            _draw_path(axes, case, upto=now)
+            for past in range(now):
+                _draw_square(axes, case, past, 0, alpha=0.6 if past else 1, width=1)
+            for scale in range(scales):
+                _draw_square(axes, case, now, scale, alpha=0.7**scale, width=2)
+                _draw_seen(axes, case, now, scale, pitch)
+            _draw_title(axes, case, answered=now == count - 1)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frames.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return frames
+
+
+def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
+    """Accuracy in training and validation, and the mean reward, epoch by epoch, from a run's rows of metrics."""
+    figure = Figure(figsize=(9.6, 3.6), dpi=_DPI)
+    figure.set_layout_engine("constrained", wspace=0.1)
+    accuracy_axes, reward_axes = figure.subplots(1, 2)
+    for axes, name, unit, color, label in (
+        (accuracy_axes, "accuracy", 100, "#8e8e93", "training, exploring"),
+        (accuracy_axes, "validation_accuracy", 100, "#0a64d8", "validation"),
+        (reward_axes, "reward", 1, "#248a3d", None),
+    ):
+        measured = [row for row in rows if row.get(name) is not None]
+        epochs, numbers = [row["epoch"] for row in measured], [unit * row[name] for row in measured]
+        axes.plot(epochs, numbers, ".-", color=color, label=label)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    accuracy_axes.axhline(100 / CLASSES, color="black", linewidth=0.8, linestyle=":", label="chance")
+    accuracy_axes.set(ylim=(0, 100), ylabel="accuracy (%)")
+    accuracy_axes.legend(frameon=False)
+    reward_axes.set_ylabel(f"mean reward per canvas ({reward})")
+    return figure
+
+
+def _grid(
+    count: int, side: int, *, columns: int, pixels: int, panel: int | float = 0, legend: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Axes for canvases of `side`, in units of canvas pixels, with `panel` of them free on the right.
+
+    Each canvas pixel becomes a whole number of film pixels, so that a canvas is about `pixels` wide.
+    """
+    zoom, columns = max(1, round(pixels / side)), min(count, columns)
+    width, height = round((side + panel) * zoom), side * zoom
+    # A film is coded in blocks of two by two pixels.
+    all_width = 2 * (max(columns * (width + _GAP) + _GAP, legend * _LEGEND_WIDTH) // 2)
+    all_height = 2 * ((legend * _LEGEND + -(-count // columns) * (height + _TITLE) + _GAP) // 2)
+    figure, grid = Figure(figsize=(all_width / _DPI, all_height / _DPI), dpi=_DPI), []
+    for cell in range(count):
+        left = (all_width - columns * (width + _GAP) + _GAP) // 2 + cell % columns * (width + _GAP)
+        bottom = all_height - legend * _LEGEND - (cell // columns + 1) * (height + _TITLE)
+        axes = figure.add_axes((left / all_width, bottom / all_height, width / all_width, height / all_height))
+        axes.set(xlim=(0, width / zoom), ylim=(side, 0), autoscale_on=False)
+        axes.set_axis_off()
+        grid.append(axes)
+    return figure, grid
+
+
+def _gaze_grid(cases: list[Case], caption: str, panel: int | float = 0) -> tuple[Figure, list[Axes]]:
+    """The canvases without any glimpse, under a legend."""
+    side = len(cases[0].canvas)
+    figure, grid = _grid(len(cases), side, columns=4, pixels=180, panel=panel, legend=True)
+    for axes, case in zip(grid, cases, strict=True):
+        _draw_pixels(axes, case.canvas / FULL_LEVEL, side)
+    colors = {"first glimpse": FIRST, "later": LATER, "last": LAST}
+    marks = [Line2D([], [], linestyle="", marker="s", color=color, label=label) for label, color in colors.items()]
+    width, height = figure.get_size_inches() * _DPI
+    left, right, middle = _GAP / width, 1 - _GAP / width, 1 - 0.6 * _LEGEND / height
+    style = {"frameon": False, "handlelength": 1, "handletextpad": 0.4, "columnspacing": 1, "borderpad": 0}
+    figure.legend(handles=marks, loc="center left", bbox_to_anchor=(left, middle), ncols=3, borderaxespad=0, **style)
+    figure.text(right, middle, caption, ha="right", va="center")
+    return figure, grid
+
+
+def _draw_pixels(
+    axes: Axes, image: Float[np.ndarray, "y x"], side: int | float, left: float = 0.0, top: float = 0.0
+) -> None:
+    style = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
+    axes.imshow(image, extent=(left, left + side, top + side, top), **style)
+
+
+def _draw_path(axes: Axes, case: Case, *, upto: int) -> None:
+    x, y, side = case.squares[: upto + 1, 0].T
+    axes.plot(x + side / 2, y + side / 2, color=LATER, linewidth=1.2, alpha=0.7, zorder=3)
+
+
+def _draw_square(axes: Axes, case: Case, glimpse: int, scale: int, *, alpha: int | float, width: int) -> None:
+    x, y, side = case.squares[glimpse, scale].tolist()
+    color = _color(case, glimpse)
+    # Over everything the finest scale, and there the first and the last glimpse.
+    order = 2 if scale else 4 if color == LATER else 5
+    line = {"edgecolor": color, "linewidth": 1 if scale else width, "alpha": alpha, "zorder": order}
+    square = axes.add_patch(Rectangle((x, y), side, side, fill=False, **line))
+    square.set_clip_path(Rectangle((0, 0), len(case.canvas), len(case.canvas), transform=axes.transData))
+
+
+def _draw_seen(axes: Axes, case: Case, glimpse: int, scale: int, pitch: float) -> None:
+    """Beside the canvas, the finest scale on top; what lies outside the canvas is dark grey there."""
+    side, left, top = 0.9 * pitch, len(case.canvas) + 0.1 * pitch, scale * pitch
+    _draw_pixels(axes, case.seen[glimpse, scale], side, left, top)
+    axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=_color(case, glimpse), clip_on=False))
+
+
+def _draw_title(axes: Axes, case: Case, *, answered: bool) -> None:
+    text = f"{case.answer}   {case.probability:.0%}" if answered else "?"
+    color = WRONG if answered and case.answer != case.label else "black"
+    middle = len(case.canvas) / 2 / axes.get_xlim()[1]
+    axes.set_title(f"{case.label} → {text}", x=middle, color=color, pad=4)
+
+
+def _color(case: Case, glimpse: int) -> str:
+    return LAST if glimpse == len(case.squares) - 1 else LATER if glimpse else FIRST
+
+
+def _epochs(metrics: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, without a last line that is still being written."""
+    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _write_png(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="png", dpi=2 * _DPI)
+
+
+def _write_gif(frames: list[UInt8[np.ndarray, "height width 3"]], path: Path) -> None:
+    # One palette for all frames. Pillow's own choice drops what is rare: first of all, thin coloured lines.
+    palette = Image.fromarray(np.concatenate(frames)).quantize(method=Image.Quantize.FASTOCTREE)
+    first, *others = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    milliseconds = [MILLISECONDS] * len(others) + [LAST_MILLISECONDS]
+    first.save(path, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+
+
+def _write_mp4(frames: list[UInt8[np.ndarray, "height width 3"]], path: Path) -> None:
+    height, width, _ = frames[0].shape
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r 1000/{MILLISECONDS} -i -"
+    # Ten frames a second, for some players cannot show less than a few.
+    coded = "-f mp4 -c:v libx264 -crf 20 -pix_fmt yuv420p -r 10 -movflags +faststart"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw.split(), *coded.split(), str(path)]
+    pixels = np.stack(frames + frames[-1:] * (LAST_MILLISECONDS // MILLISECONDS - 1)).tobytes()
+    # Not by imageio: it forks this process, and JAX's threads may then lock up.
+    done = subprocess.run(command, input=pixels, capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode(errors="replace"))

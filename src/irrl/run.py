@@ -167,7 +167,7 @@ class DiskRun(Run):
             UserError: there are checkpoints, but none is good.
         """
         checkpoint = self._newest() if self._start is None else self._adopt(self._start)
-        rows = [] if checkpoint is None else _read_rows(self.folder / "metrics.jsonl")
+        rows = [] if checkpoint is None else read_rows(self.folder / "metrics.jsonl")
         self.history[:] = [row for row in rows if checkpoint and row["step"] <= checkpoint.state["step"]]
         replace_file(self.folder / "metrics.jsonl", "".join(map(_json_line, self.history)).encode())
         return checkpoint
@@ -226,7 +226,7 @@ class DiskRun(Run):
     def _adopt(self, path: Path) -> Checkpoint:
         checkpoint = load(path)
         metrics, beside = self.folder / "metrics.jsonl", path.parent / "metrics.jsonl"
-        if not _read_rows(metrics) and beside.exists():
+        if not read_rows(metrics) and beside.exists():
             replace_file(metrics, beside.read_bytes())
         # It becomes `last` at once: the metrics are cut back to it, so a later start must not find a newer one.
         self._last_is_good = False
@@ -321,7 +321,7 @@ def _read_json(path: Path, otherwise: Any) -> Any:
     return otherwise
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read a metrics file, passing over lines that a kill or a power cut left unreadable."""
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:

@@ -1,7 +1,7 @@
 """The pictures: what stands where in them, the film's frames, the files, and the errors."""
 
 import json
-from functools import partial
+from functools import cache
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ from irrl.digits.draw import (
     watch,
 )
 from irrl.digits.evaluate import Agent
-from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses
+from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.model import initial_params
 from irrl.errors import UserError
 
@@ -40,6 +40,7 @@ LEFT, TOP = 190, 58
 """A canvas of 30 pixels is drawn 180 film pixels wide; a single one stands here, under the legend and its title."""
 
 
+@cache
 def agent() -> Agent:
     return Agent(CONFIG, initial_params(CONFIG, key=jax.random.key(0)))
 
@@ -89,11 +90,17 @@ def close(pixel: np.ndarray, color: str, tolerance: int = 3) -> bool:
 @pytest.mark.parametrize(("patch", "scale_factor"), [(4, 2), (3, 3), (1, 1)])
 def test_squares_are_what_the_sensor_cuts(patch, scale_factor):
     config = Config(data="fixed", canvas=30, patch=patch, scales=2, scale_factor=scale_factor, glimpses=1)
-    locations = np.random.default_rng(1).uniform(-1, 1, (200, 2)).astype(np.float32)
+    locations = np.random.default_rng(1).uniform(-1, 1, (50, 2)).astype(np.float32)
     locations[:4] = [[-1, -1], [1, 1], [0, 0], [-1, 1]]
     image = canvases(1).images
-    sensor = jax.jit(partial(glimpses, patch=patch, scales=2, scale_factor=scale_factor))
-    seen = np.asarray(sensor(image, np.zeros(200, int), locations)).reshape(200, 2, patch, patch)
+
+    @jax.jit
+    def look(images, locations):
+        pooled = pyramid(images, scales=2, scale_factor=scale_factor)
+        return glimpses(pooled, locations, canvas=30, patch=patch, scale_factor=scale_factor)
+
+    seen = look(image.repeat(50, axis=0), locations)
+    seen = np.asarray(seen).reshape(50, 2, patch, patch)
     framed = np.pad((image[0] / 256 - PIXEL_MEAN) / PIXEL_STD, 60)
     for glimpse, scales in enumerate(squares(locations, config)):
         for scale, (left, top, side) in enumerate(scales):
@@ -133,7 +140,8 @@ def test_figure_has_the_path_in_its_colors():
 def test_squares_end_with_the_canvas():
     outside = case()
     outside.squares[1] = [[29, 10, 2], [28, 9, 4]]
-    assert (pixels(gaze_figure([outside]))[TOP:, LEFT + 180 :] == 255).all()
+    between_canvas_and_panel = slice(160 + 182, 160 + 185)
+    assert (film([outside])[1][TOP:, between_canvas_and_panel] == 255).all()
 
 
 @pytest.mark.parametrize(("answer", "wrong"), [(4, False), (9, True)])
@@ -220,7 +228,7 @@ def test_learning_curve():
 def run(tmp_path, monkeypatch):
     """A run's folder whose checkpoint gives the untrained agent."""
     monkeypatch.setattr(drawing, "load", lambda path: agent())
-    monkeypatch.setattr(drawing, "test_canvases", lambda config: canvases())
+    monkeypatch.setattr(drawing, "canvases_for_testing", lambda config: canvases())
     rows = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "metrics.jsonl").write_text(rows + '{"step": 6, "ep')
     (tmp_path / "best.safetensors").touch()

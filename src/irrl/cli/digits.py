@@ -80,10 +80,10 @@ def test_command(
     """
     _use_threads(threads)
     import irrl
-    from irrl.digits.source import Source, test_canvases
+    from irrl.digits.source import Source, canvases_for_testing
 
     agent = irrl.load(model)
-    canvases = test_canvases(agent.config) if split == "test" else Source(agent.config).validation
+    canvases = canvases_for_testing(agent.config) if split == "test" else Source(agent.config).validation
     result = {"accuracy": agent.accuracy(canvases, seed=seed), "n": len(canvases.labels), "split": split, "seed": seed}
     if as_json:
         print(json.dumps(result))

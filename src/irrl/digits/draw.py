@@ -1,6 +1,5 @@
 """Pictures: where a trained agent looks and what it answers, how it learned, and what canvases look like."""
 
-import json
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -24,10 +23,11 @@ from irrl.checkpoint import replace_by
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent
-from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses
-from irrl.digits.source import test_canvases
+from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
+from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
 from irrl.loading import load
+from irrl.run import read_rows
 
 FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
 """Colours of the first glimpse on a canvas, of those between, and of the last."""
@@ -74,14 +74,14 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     agent = load(model)
     folder = model if model.is_dir() else model.parent
     out = folder / "figures" if out is None else out
-    watched = watch(agent, test_canvases(agent.config), count=cases, seed=seed)
+    watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
     frames = film(watched)
     writers = {
         "glimpses.png": partial(_write_png, gaze_figure(watched)),
         "glimpses.gif": partial(_write_gif, frames),
         "glimpses.mp4": partial(_write_mp4, frames),
     }
-    if rows := _epochs(folder / "metrics.jsonl"):
+    if rows := read_rows(folder / "metrics.jsonl"):
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
     out.mkdir(parents=True, exist_ok=True)
     for name, write in writers.items():
@@ -111,14 +111,14 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     picked = keys.generator(seed, "evaluation").choice(total, count, replace=False)
     images, labels = canvases.images[picked], canvases.labels[picked]
     log_probs, gazes = agent.predict(images, seed=seed)
-    sensor = partial(glimpses, patch=config.patch, scales=config.scales, scale_factor=config.scale_factor)
-    see = jax.jit(lambda image, locations: sensor(image[None], jnp.zeros(config.glimpses, int), locations))
+    pooled = pyramid(jnp.asarray(images), scales=config.scales, scale_factor=config.scale_factor)
+    see = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
+    features = np.asarray(jax.jit(jax.vmap(see, in_axes=1, out_axes=1))(gazes))
+    seen = features.reshape(*gazes.shape[:2], config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
     watched = []
-    for image, label, log_prob, locations in zip(images, labels, log_probs, gazes, strict=True):
-        features = np.asarray(see(image, locations))
-        seen = features.reshape(-1, config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
+    for case, (image, label, log_prob) in enumerate(zip(images, labels, log_probs, strict=True)):
         answer, probability = int(log_prob.argmax()), float(np.exp(log_prob.max()))
-        watched.append(Case(image, int(label), answer, probability, squares(locations, config), seen))
+        watched.append(Case(image, int(label), answer, probability, squares(gazes[case], config), seen[case]))
     return watched
 
 
@@ -266,12 +266,6 @@ def _draw_title(axes: Axes, case: Case, *, answered: bool) -> None:
 
 def _color(case: Case, glimpse: int) -> str:
     return LAST if glimpse == len(case.squares) - 1 else LATER if glimpse else FIRST
-
-
-def _epochs(metrics: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, without a last line that is still being written."""
-    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _write_png(figure: Figure, path: Path) -> None:

@@ -104,7 +104,7 @@ class Source:
         return canvases
 
 
-def test_canvases(config: Config) -> Canvases:
+def canvases_for_testing(config: Config) -> Canvases:
     """The test canvases: the same for every seed."""
     mnist = _mnist(config)
     if config.data == "published":

@@ -1,5 +1,7 @@
 """The glimpse sensor: square patches of growing side round one centre, each pooled to the same resolution."""
 
+from functools import reduce
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt16
 
@@ -25,8 +27,9 @@ def pyramid(canvases: UInt16[Array, "batch canvas canvas"], *, scales: int, scal
         pool = scale_factor**scale
         padded = jnp.pad(pixels, ((0, 0), (pool - 1, pool - 1), (pool - 1, pool - 1)))
         size = pixels.shape[-1] + pool - 1
-        rows = sum(padded[:, shift : shift + size] for shift in range(pool))
-        means.append(sum(rows[:, :, shift : shift + size] for shift in range(pool)) / pool**2)
+        rows = reduce(jnp.add, (padded[:, shift : shift + size] for shift in range(pool)))
+        squares = reduce(jnp.add, (rows[:, :, shift : shift + size] for shift in range(pool)))
+        means.append(squares / pool**2)
     return tuple(means)
 
 

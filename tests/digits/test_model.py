@@ -63,15 +63,10 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
     reward = jnp.maximum(jnp.exp(log_q) - 0.1, 0)
     if config.reward_gradient == "stop":
         reward = stop(reward)
-    total = 0
-    for i in range(len(index)):
-        for log_prob, baseline in zip(log_probs, baselines, strict=True):
-            total += weights[i] * (
-                (baseline[i] - reward[i]) ** 2 / config.glimpses
-                - config.reinforce_weight * log_prob[i] * (reward[i] - stop(baseline[i]))
-            )
-        total -= weights[i] * log_q[i]
-    return total / weights.sum()
+    log_probs, baselines = jnp.stack(log_probs), jnp.stack(baselines)
+    squared_errors = ((baselines - reward) ** 2).mean(0)
+    credits = (log_probs * (reward - stop(baselines))).sum(0)
+    return (weights * (squared_errors - config.reinforce_weight * credits - log_q)).sum() / weights.sum()
 
 
 @pytest.mark.parametrize("reward_gradient", ["stop", "leak"])

@@ -124,9 +124,16 @@ FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})
 PRESETS = {
     "paper": Config(data="published", reward_gradient="leak"),
     "demo": Config(
-        patch=12, scales=3, glimpses=8, data="fresh", learning_rate=1e-3, epochs=25, decay_epochs=25
+        patch=12,
+        scales=3,
+        glimpses=8,
+        data="fresh",
+        location_std=0.1,
+        learning_rate=1e-3,
+        epochs=34,
+        decay_epochs=34,
     ),
-}  # fmt: skip
+}
 
 
 def preset(name: str, **overrides) -> Config:

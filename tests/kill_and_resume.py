@@ -25,32 +25,40 @@ def command(mnist: Path, out: Path, epochs: int) -> list[str]:
     return [*train, "--mnist", str(mnist), "--epochs", str(epochs), "--checkpoint-every", "2", "--out", str(out)]
 
 
+def epochs_logged(out: Path) -> int:
+    metrics = out / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
 def kill_and_resume(folder: Path, kills: int, epochs: int, seed: int = 0) -> tuple[checkpoint.Checkpoint, ...]:
-    """The last checkpoints of an undisturbed run and of one killed `kills` times."""
+    """The last checkpoints of an undisturbed run and of one killed `kills` times, always before its end.
+
+    Each kill comes a random few milliseconds after a random epoch: in a step, an evaluation or a write.
+    """
     mnist = write_mnist(folder / "mnist")
     whole, killed = folder / "whole", folder / "killed"
-    began = time.monotonic()
     subprocess.run(command(mnist, whole, epochs), check=True, capture_output=True)
-    seconds = time.monotonic() - began
     moments = random.Random(seed)
-    for kill in range(kills):
-        moment = moments.uniform(0.2 * seconds, seconds)
+    for target in sorted(moments.randrange(int(0.9 * epochs)) for _ in range(kills)):
         process = subprocess.Popen(command(mnist, killed, epochs), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(moment)
+        while (epochs_logged(killed) < target or not any(killed.glob("config.json"))) and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL, "the training was over before it could be killed"
         reached = checkpoint.load(killed / "last.safetensors").state["epoch"] if any(killed.glob("last*")) else 0
-        print(f"kill {kill + 1} after {moment:.2f} s: the last checkpoint is of epoch {reached}", flush=True)
+        assert reached < epochs
+        print(f"killed after epoch {epochs_logged(killed)}: the last checkpoint is of epoch {reached}", flush=True)
     subprocess.run(command(mnist, killed, epochs), check=True, capture_output=True)
-    metrics = [[line for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (whole, killed)]
-    assert len(metrics[0]) == len(metrics[1]) == epochs
+    assert epochs_logged(whole) == epochs_logged(killed) == epochs
     return tuple(checkpoint.load(run / "last.safetensors") for run in (whole, killed))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

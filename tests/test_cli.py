@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,6 +201,10 @@ def one_line(errors: str) -> str:
         (["--patch", "8", "--scales", "3"], "canvas"),
         (["--patch", "0"], "--patch"),
         (["--glimpses", "-3"], "--glimpses"),
+        (["--glimpses", "3.5"], "--glimpses"),
+        (["--scales", "20000"], "--scales"),
+        (["--seed", "99999999999999999999"], "--seed"),
+        (["--seed", "-1"], "--seed"),
         (["--batch", "many"], "--batch"),
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--validation-fraction", "1"], "--validation-fraction"),
@@ -246,19 +252,90 @@ def test_corrupt_mnist_is_named(tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, mnist, capsys):
-    words = ["digits", "train", *FLAGS, "--mnist", mnist, "--out", tmp_path / "run"]
-    words[words.index("--learning-rate") + 1] = "1e30"
+    out = tmp_path / "run"
+    words = ["digits", "train", *FLAGS, "--mnist", mnist, "--out", out]
+    assert run(*words, "--epochs", 2) == 0
+    # A weight this large passes for good, and overflows in the next epoch's first step.
+    saved = irrl.checkpoint.load(out / "last.safetensors")
+    saved.arrays["params.classifier.weight"] = saved.arrays["params.classifier.weight"] * np.float32(1e38)
+    irrl.checkpoint.save(out / "last.safetensors", saved.arrays, saved.state)
+    kept = weights(out)
+    capsys.readouterr()
     assert run(*words, "--epochs", 5) == 2
-    error = one_line(capsys.readouterr().err.splitlines()[-1])
-    assert "epoch 1" in error or "epoch 2" in error
-    assert (
-        not any((tmp_path / "run").glob("best*"))
-        or np.isfinite(
-            np.concatenate(
-                [a.ravel() for a in irrl.checkpoint.load(tmp_path / "run" / "last.safetensors").arrays.values()]
-            )
-        ).all()
+    assert "in epoch 3" in one_line(capsys.readouterr().err)
+    assert weights(out) == kept
+    assert [row["epoch"] for row in rows_of(out)] == [1, 2]
+
+
+def test_a_finished_run_says_so(trained, mnist, capsys):
+    assert run("digits", "train", *FLAGS, "--mnist", mnist, "--epochs", 4, "--keep-every", 2, "--out", trained) == 0
+    assert f"{trained}: epoch 4, best validation accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("def reward(log_probs, target, prior):\n    raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("def reward(log_probs, target, prior):\n    return log_probs", "one number for each"),
+        ("import sys\nsys.exit('bye')", "bye"),
+        ("reward = 3", "not callable"),
+    ],
+)
+def test_a_reward_that_fails_is_one_line_and_leaves_nothing(tmp_path, mnist, monkeypatch, capsys, code, wanted):
+    name = f"reward_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    words = ["--mnist", mnist, "--epochs", 1, "--reward", f"{name}:reward", "--out", tmp_path / "run"]
+    assert run("digits", "train", *FLAGS, *words) == 2
+    assert wanted in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_is_loaded_without_its_reward(tmp_path, mnist, monkeypatch):
+    """Its module may be gone, and a foreign checkpoint must not name code to run."""
+    (tmp_path / "gone.py").write_text("def half(log_probs, target, prior):\n    return 0 * log_probs[..., 0] + 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    words = ["--mnist", mnist, "--epochs", 1, "--reward", "gone:half", "--out", tmp_path / "run"]
+    assert run("digits", "train", *FLAGS, *words) == 0
+    (tmp_path / "gone.py").unlink()
+    monkeypatch.delitem(sys.modules, "gone")
+    assert irrl.load(tmp_path / "run").config.reward == "gone:half"
+
+
+def test_the_threads_flag_reaches_jax(tmp_path):
+    code = (
+        "from irrl.cli.digits import _use_threads; _use_threads(1)\n"
+        "import jax, os; jax.numpy.ones(3).block_until_ready()\n"
+        "names = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]\n"
+        "print(sum('XLAEigen' in name for name in names))"
     )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(output) == 1
+
+
+def test_readmes_python_example_runs(tmp_path, monkeypatch, capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 20
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "(500, 8, 2)" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir()), "metrics come back without touching the disk"
+
+
+@pytest.mark.parametrize("words", [["test", "--seed", "-1"], ["draw", "--seed", "-1"], ["draw", "--cases", "0"]])
+def test_bad_flags_of_other_commands(trained, capsys, words):
+    assert run("digits", words[0], trained, *words[1:]) == 2
+    assert words[1] in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--train", "0"], ["--seed", "-1"], ["--canvas", "5"], ["--variant", "paper", "--canvas", "60"]]
+)
+def test_bad_flags_of_data_leave_nothing(tmp_path, mnist, capsys, flags):
+    assert run("digits", "data", "--mnist", mnist, "--out", tmp_path / "set.npz", *flags) == 2
+    assert flags[-2].lstrip("-") in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "set.npz").exists()
 
 
 @pytest.mark.parametrize("path", ["missing", "missing.safetensors"])

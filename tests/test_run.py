@@ -297,11 +297,17 @@ def test_free_fields_may_change_and_are_recorded(tmp_path):
 
 
 def test_never_refuses_a_folder_that_holds_a_run(tmp_path):
-    open_run(tmp_path, resume="never").close()
+    start_and_train(tmp_path, 10)
     before = contents(tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
         open_run(tmp_path, resume="never")
     assert contents(tmp_path) == before
+
+
+def test_a_start_that_failed_before_its_first_checkpoint_can_be_corrected(tmp_path):
+    open_run(tmp_path, {**CONFIG, "reward": "misspelt"}).close()
+    assert restored_step(tmp_path) == (0, 0)
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["reward"] == CONFIG["reward"]
 
 
 def test_resume_from_a_path_into_a_new_folder(tmp_path):
@@ -318,16 +324,28 @@ def test_resume_from_a_path_into_a_new_folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["epoch-000001", "best", "previous", "last"])
-def test_resume_from_a_path_inside_the_folder(tmp_path, name):
+def test_resume_from_a_path_never_discards_what_a_folder_holds(tmp_path, name):
     start_and_train(tmp_path, 45, keep_every=10)
-    path = tmp_path / f"{name}.safetensors"
-    step = load(path).state["step"]
-    assert restored_step(tmp_path, resume=str(path)) == (step, step)
-    assert not (tmp_path / "previous.safetensors").exists(), "a later checkpoint would not fit the metrics"
-    assert metrics_steps(tmp_path) == list(range(1, step + 1))
-    assert restored_step(tmp_path) == (step, step), "a later start goes on from the same place"
-    start_and_train(tmp_path, 50)
-    assert load(tmp_path / "last.safetensors").state["step"] == 50
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="leave out --resume"):
+        open_run(tmp_path, resume=str(tmp_path / f"{name}.safetensors"))
+    assert contents(tmp_path) == before
+
+
+def test_resume_from_a_run_folder_takes_its_last_checkpoint_and_its_best(tmp_path):
+    start_and_train(tmp_path / "old", 45, keep_every=10)
+    with open_run(tmp_path / "new", resume=str(tmp_path / "old")) as disk_run:
+        assert disk_run.restore() == load(tmp_path / "old" / "last.safetensors")
+    assert (tmp_path / "new" / "best.safetensors").read_bytes() == (tmp_path / "old" / "best.safetensors").read_bytes()
+
+
+def test_a_later_best_is_not_taken_over(tmp_path):
+    start_and_train(tmp_path / "old", 45, keep_every=10)
+    early = tmp_path / "old" / "epoch-000001.safetensors"
+    assert load(tmp_path / "old" / "best.safetensors").state["step"] > load(early).state["step"]
+    with open_run(tmp_path / "new", resume=str(early)) as disk_run:
+        disk_run.restore()
+    assert not (tmp_path / "new" / "best.safetensors").exists()
 
 
 def test_resume_from_a_bad_path_touches_nothing(tmp_path):

@@ -117,6 +117,9 @@ def replace_by(path: Path, create: Callable[[Path], None]) -> None:
     try:
         create(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -10,15 +10,24 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, Key
 
+from irrl.errors import UserError
+
 Purpose = Literal["initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation"]
 _NUMBER = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
 
 
 def key(seed: int, purpose: Purpose, step: int | Int[Array, ""] = 0) -> Key[Array, ""]:
     """A JAX key: `fold_in(fold_in(key(seed), purpose), step)`; `step` may be traced."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _NUMBER[purpose]), step)
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(_checked(seed)), _NUMBER[purpose]), step)
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0) -> np.random.Generator:
     """A NumPy generator for what is prepared on the host, folded from the same three."""
-    return np.random.default_rng([seed, _NUMBER[purpose], step])
+    return np.random.default_rng([_checked(seed), _NUMBER[purpose], step])
+
+
+def _checked(seed: int) -> int:
+    # JAX keeps 32 bits of a seed, so larger ones would share their random numbers.
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed is {seed}; it must be from 0 to {2**32 - 1}")
+    return seed

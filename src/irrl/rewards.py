@@ -239,7 +239,7 @@ def _load(module: str, attribute: str) -> Reward:
     try:
         found = operator.attrgetter(attribute)(importlib.import_module(module))
         reward = found() if isinstance(found, type) else found
-    except Exception as error:  # the user's module may raise anything
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"cannot load reward {name!r} ({reason}); {_valid()}") from error
     if not callable(reward):

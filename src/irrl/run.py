@@ -132,7 +132,8 @@ class DiskRun(Run):
         Args:
             folder: made, parents included, when it does not exist.
             config: JSON values; on a resume they must be the recorded ones, but for the fields named in `free`.
-            resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint to go on from.
+            resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint, or the run's
+                folder, from which a new folder goes on.
 
         Raises:
             UserError: the config differs (each difference is shown, nothing is touched), another process trains in
@@ -141,6 +142,7 @@ class DiskRun(Run):
         identity = json.loads(json.dumps({"task": task, "config": config}))
         start = None if resume in ("auto", "never") else Path(resume)
         if start is not None:
+            start = start / "last.safetensors" if start.is_dir() else start
             _load_own(start, identity, free)
         try:
             with ExitStack() as held:
@@ -225,13 +227,15 @@ class DiskRun(Run):
 
     def _adopt(self, path: Path) -> Checkpoint:
         checkpoint = load(path)
-        metrics, beside = self.folder / "metrics.jsonl", path.parent / "metrics.jsonl"
-        if not read_rows(metrics) and beside.exists():
-            replace_file(metrics, beside.read_bytes())
-        # It becomes `last` at once: the metrics are cut back to it, so a later start must not find a newer one.
-        self._last_is_good = False
+        metrics, best = path.parent / "metrics.jsonl", path.parent / "best.safetensors"
+        if metrics.exists():
+            replace_file(self.folder / "metrics.jsonl", metrics.read_bytes())
+        with suppress(UserError):
+            older = _load_own(best, self._identity, self._free)
+            if older.state["step"] <= checkpoint.state["step"]:
+                replace_file(self.folder / "best.safetensors", best.read_bytes())
+        # It becomes `last` at once, so that a training killed before its first checkpoint goes on from here too.
         self.save(checkpoint.arrays, checkpoint.state, best=False, keep=False)
-        (self.folder / "previous.safetensors").unlink(missing_ok=True)
         return checkpoint
 
 
@@ -283,19 +287,18 @@ def _lock(folder: Path) -> TextIOWrapper:
 
 
 def _check_folder(folder: Path, identity: dict[str, Any], free: Set[str], resume: str) -> None:
-    if (folder / "config.json").exists():
-        if resume == "never":
-            raise UserError(f"{folder}: already holds a run: resume it (--resume auto) or choose another folder")
-        recorded = _read_json(folder / "config.json", otherwise={})
-        if not {"task", "config"} <= recorded.keys():
-            raise UserError(f"{folder / 'config.json'}: damaged, or not of a run: choose another folder")
-        _check_same(folder, recorded, identity, free)
-    elif any(folder.glob("*.safetensors")):
-        raise UserError(f"{folder}: holds checkpoints but no config.json: choose another folder")
+    if not any(folder.glob("*.safetensors")):
+        return  # A start that failed early leaves a config, but nothing that could be lost.
+    if resume != "auto":
+        raise UserError(f"{folder}: already holds a run: leave out --resume to go on with it, or choose another folder")
+    recorded = _read_json(folder / "config.json", otherwise={})
+    if not isinstance(recorded.get("config"), dict):
+        raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
+    _check_same(folder, recorded, identity, free)
 
 
 def _check_same(where: Path, old: dict[str, Any], new: dict[str, Any], free: Set[str]) -> None:
-    before, after = ({"task": either["task"], **either["config"]} for either in (old, new))
+    before, after = ({"task": either.get("task"), **either["config"]} for either in (old, new))
     changes = [
         f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
         for name in dict.fromkeys([*before, *after])
@@ -307,8 +310,8 @@ def _check_same(where: Path, old: dict[str, Any], new: dict[str, Any], free: Set
 
 def _load_own(path: Path, identity: dict[str, Any], free: Set[str]) -> Checkpoint:
     checkpoint = load(path)
-    if not {"step", "task", "config"} <= checkpoint.state.keys():
-        raise UserError(f"{path}: not the checkpoint of a run: it lacks step, task or config")
+    if "step" not in checkpoint.state or not isinstance(checkpoint.state.get("config"), dict):
+        raise UserError(f"{path}: not the checkpoint of a run: it lacks step or config")
     _check_same(path, checkpoint.state, identity, free)
     return checkpoint
 

@@ -7,10 +7,11 @@ import pytest
 
 from irrl import keys
 from irrl.digits.config import Config
-from irrl.digits.evaluate import predict
+from irrl.digits.evaluate import Agent, predict
 from irrl.digits.model import initial_params, rollout
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import loss, train
+from irrl.errors import UserError
 from irrl.run import MemoryRun
 from tiny import SETTINGS, write_mnist
 
@@ -63,6 +64,23 @@ def test_history_has_a_row_an_epoch_and_validates_when_due(config):
     train(changed(config, epochs=5, evaluate_every=2), run)
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5]
     assert ["validation_accuracy" in row for row in run.history] == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("model", "ramm"), ("reward_gradient", "detach"), ("data", "freshh"), ("glimpses", 3.5), ("reward", 3)],
+)
+def test_settings_that_training_would_misread_are_refused(config, field, value):
+    with pytest.raises(UserError, match=field.replace("_", "-")):
+        changed(config, **{field: value})
+
+
+def test_an_agent_refuses_canvases_it_would_misread(config):
+    agent = Agent(config, initial_params(config, key=keys.key(1, "initial parameters")))
+    with pytest.raises(UserError, match="scale pixels"):
+        agent.predict(np.zeros((2, 16, 16), np.float32))
+    with pytest.raises(UserError, match="16, 16"):
+        agent.predict(np.zeros((2, 100, 100), np.uint16))
 
 
 def test_a_requested_stop_ends_within_the_epoch(config):

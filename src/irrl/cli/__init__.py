@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         status = 130
-    except (UserError, CycloptsError, OSError) as error:
-        print("irrl: " + " ".join(str(error).split()), file=sys.stderr)
+    except (UserError, CycloptsError, OSError, MemoryError) as error:
+        message = str(error) or "not enough memory: make --batch, --train-size or --canvas smaller"
+        print("irrl: " + " ".join(message.split()), file=sys.stderr)
         status = 2
     sys.exit(status or 0)

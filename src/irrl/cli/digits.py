@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from irrl.cli.settings import settings_of
+from irrl.cli.settings import Whole, settings_of
 from irrl.digits.config import FREE, Config, preset
 from irrl.errors import UserError
 
@@ -23,7 +24,7 @@ def train_command(
     out: Path,
     preset_name: Annotated[str, Parameter(name="--preset")] = "paper",
     resume: str = "auto",
-    threads: int | None = None,
+    threads: Whole | None = None,
     tensorboard: bool = False,
     wandb: bool = False,
     **settings: Any,
@@ -33,20 +34,25 @@ def train_command(
     Args:
         out: the run's folder.
         preset_name: a full set of settings, which the flags below override: paper, demo.
-        resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint to go on from.
+        resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
+            from which a new folder goes on.
         threads: processor cores to use; all by default.
         tensorboard: write metrics for TensorBoard into the folder too.
         wandb: send metrics to Weights & Biases too (offline unless logged in).
     """
+    if settings.get("mnist"):
+        settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
     config = preset(preset_name, **settings)
     _use_threads(threads)
     from irrl.cli.progress import ProgressLine
     from irrl.digits.source import Source
-    from irrl.digits.train import train
+    from irrl.digits.train import check_reward, train
     from irrl.listeners import TensorBoardListener, WandbListener
     from irrl.run import DiskRun
 
-    source = Source(config)  # before the folder is made: its complaints leave nothing behind
+    # Before the folder is made: their complaints leave nothing behind.
+    check_reward(config)
+    source = Source(config)
     with DiskRun.open(out, "digits", dataclasses.asdict(config), resume=resume, free=FREE) as run, run.interruptible():
         run.listeners.append(ProgressLine(config.epochs))
         if tensorboard:
@@ -54,9 +60,12 @@ def train_command(
         if wandb:
             run.listeners.append(WandbListener(out, dataclasses.asdict(config)))
         train(config, run, source)
-        if run.stop_requested:
-            print(f"stopped and saved; the same command goes on: irrl {' '.join(sys.argv[1:])}", file=sys.stderr)
+        epoch = run.history[-1]["epoch"] if run.history else 0
+        validations = [row["validation_accuracy"] for row in run.history if "validation_accuracy" in row]
+        if epoch < config.epochs:
+            print(f"stopped and saved; go on with: {_command_to_go_on()}", file=sys.stderr)
             return 130
+    print(f"{out}: epoch {epoch}, best validation accuracy {max(validations, default=float('nan')):.2%}")
     return 0
 
 
@@ -65,9 +74,9 @@ def test_command(
     model: Path,
     *,
     split: Literal["test", "validation"] = "test",
-    seed: int = 0,
+    seed: Whole = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    threads: int | None = None,
+    threads: Whole | None = None,
 ) -> None:
     """Measure the accuracy of a trained agent.
 
@@ -92,7 +101,7 @@ def test_command(
 
 
 @app.command(name="draw")
-def draw_command(model: Path, *, out: Path | None = None, cases: int = 12, seed: int = 0) -> None:
+def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 12, seed: Whole = 0) -> None:
     """Draw where a trained agent looks: a figure and a film of sample cases, and the learning curve.
 
     Args:
@@ -112,13 +121,13 @@ def data_command(
     *,
     out: Path,
     variant: Literal["random", "paper"] = "random",
-    train: int | None = None,
-    test: int | None = None,
-    canvas: int | None = None,
-    distractors: int | None = None,
-    distractor_size: int | None = None,
-    digits: int | None = None,
-    seed: int | None = None,
+    train: Whole | None = None,
+    test: Whole | None = None,
+    canvas: Whole | None = None,
+    distractors: Whole | None = None,
+    distractor_size: Whole | None = None,
+    digits: Whole | None = None,
+    seed: Whole | None = None,
     mnist: Path | None = None,
     sheet: Path | None = None,
 ) -> None:
@@ -138,6 +147,13 @@ def data_command(
         mnist: folder of MNIST idx files, plain or gzipped; the packaged MNIST by default.
         sheet: also draw a sheet of samples into this PNG file.
     """
+    for name, value in (("train", train), ("test", test)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}; it must be at least 1")
+    for path in filter(None, (out, sheet)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path}: cannot write a file there")
     from irrl import keys
     from irrl.digits.data import cluttered, load_mnist, published, save_npz
     from irrl.digits.draw import sheet as draw_sheet
@@ -164,6 +180,15 @@ def data_command(
     if sheet:
         draw_sheet(training, sheet)
         print(sheet)
+
+
+def _command_to_go_on() -> str:
+    """The command line as typed, for a shell, without --resume: going on is the default."""
+    words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
+    if "--resume" in words:
+        at = words.index("--resume")
+        del words[at : at + 2]
+    return shlex.join(["irrl", *words])
 
 
 def _use_threads(threads: int | None) -> None:

@@ -2,11 +2,23 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from docstring_parser import parse_from_object
+
+
+def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
+    """Read an integer; 3.5 is a mistake, not 4."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=whole_number)]
+"""An integer flag."""
 
 
 def settings_of(config_class: type) -> Callable[[Callable], Callable]:
@@ -27,7 +39,14 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[field.type | None, Parameter(help=texts[field.name], group="Settings")],
+                annotation=Annotated[
+                    field.type | None,
+                    Parameter(
+                        help=texts[field.name],
+                        group="Settings",
+                        converter=whole_number if field.type is int else None,
+                    ),
+                ],
             )
             for field in dataclasses.fields(config_class)
         ]

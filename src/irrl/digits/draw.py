@@ -285,7 +285,7 @@ def _write_mp4(frames: list[UInt8[np.ndarray, "height width 3"]], path: Path) ->
     raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r 1000/{MILLISECONDS} -i -"
     # Ten frames a second, for some players cannot show less than a few.
     coded = "-f mp4 -c:v libx264 -crf 20 -pix_fmt yuv420p -r 10 -movflags +faststart"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw.split(), *coded.split(), str(path)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw.split(), *coded.split(), f"file:{path}"]
     pixels = np.stack(frames + frames[-1:] * (LAST_MILLISECONDS // MILLISECONDS - 1)).tobytes()
     # Not by imageio: it forks this process, and JAX's threads may then lock up.
     done = subprocess.run(command, input=pixels, capture_output=True, check=False)

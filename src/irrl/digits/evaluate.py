@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt16
+from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
 from irrl import checkpoint, keys
 from irrl.checkpoint import Checkpoint
@@ -67,13 +67,26 @@ class Agent:
     config: Config
     params: Params
 
-    def predict(self, canvases: UInt16[np.ndarray, "images canvas canvas"], *, seed: int = 0) -> Predictions:
-        """Answer canvases (pixel levels 0..256, the side it was trained on); `seed` draws the first glimpses."""
-        return predict(self.params, canvases, self.config, seed=seed)
+    def predict(self, canvases: Integer[np.ndarray, "images canvas canvas"], *, seed: int = 0) -> Predictions:
+        """Answer canvases; `seed` draws the first glimpses.
+
+        Args:
+            canvases: pixel levels 0..256 in units of 1/256, of the side that the agent was trained on.
+
+        Raises:
+            UserError: they have another side, or look like pixels in [0, 1].
+        """
+        side = self.config.canvas
+        if canvases.shape[1:] != (side, side) or not np.issubdtype(canvases.dtype, np.integer):
+            raise UserError(
+                f"canvases are {canvases.dtype} of shape {canvases.shape}; this agent reads integer levels 0 to 256 of "
+                f"shape (images, {side}, {side}): scale pixels in [0, 1] by 256"
+            )
+        return predict(self.params, canvases.astype(np.uint16), self.config, seed=seed)
 
     def accuracy(self, canvases: Canvases, *, seed: int = 0) -> float:
         """Share of canvases answered right."""
-        return accuracy(self.params, canvases, self.config, seed=seed)
+        return float((self.predict(canvases.images, seed=seed).answers == canvases.labels).mean())
 
 
 def agent_of(saved: Checkpoint) -> Agent:
@@ -84,7 +97,7 @@ def agent_of(saved: Checkpoint) -> Agent:
     """
     try:
         config = Config(**saved.state["config"])
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
     like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
     prefix = "params."

@@ -39,7 +39,7 @@ def glimpses(
     """What the agent sees at `locations`.
 
     The patch of scale k has side `patch * scale_factor**k`; it is cut round the centre `trunc((l + 1) / 2 * canvas)`
-    (facts.md section 2: the corner, in an image padded by half the side) and average-pooled to `patch x patch`.
+    (the authors cut at that corner in an image padded by half the side) and average-pooled to `patch x patch`.
 
     Args:
         pooled: from `pyramid`.

@@ -1,4 +1,4 @@
-"""The recurrent attention model (RAM; Mnih et al., 2014; facts.md section 2): where to look, and what it saw.
+"""The recurrent attention model (RAM; Mnih et al. 2014, as Li et al. 2023 set it up): where to look, and what it saw.
 
 `rollout` runs the agent and keeps what it computed; `replay` differentiates it (see `irrl.recurrent`).
 """

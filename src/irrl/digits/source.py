@@ -82,7 +82,7 @@ class Source:
 
     def _split(self, count: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "held_out"]]:
         shuffled = keys.generator(self.config.seed, "split").permutation(count)
-        held_out = max(1, round(self.config.validation_fraction * count))
+        held_out = max(1, round(self.config.validation_fraction * count))  # a folder of few digits must work too
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
 
     def _draw(self, digits: Int[np.ndarray, "digits"] | None, count: int, epoch: int) -> Canvases:
@@ -100,7 +100,8 @@ class Source:
             canvases = self._prepared[1].result()
         else:
             canvases = self._draw(self._digits, self._size, number)
-        self._prepared = number + 1, self._worker.submit(self._draw, self._digits, self._size, number + 1)
+        if number < self.config.epochs:
+            self._prepared = number + 1, self._worker.submit(self._draw, self._digits, self._size, number + 1)
         return canvases
 
 

@@ -75,7 +75,7 @@ def means(metrics: Metrics) -> dict[str, float]:
 def loss(
     params: Params, rolled: Rollout, labels: Int[Array, "batch"], weights: Float[Array, "batch"], config: Config
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Classification, baseline and policy-gradient losses of a batch of episodes (facts.md section 2)."""
+    """Classification, baseline and policy-gradient losses of a batch of episodes (Li et al. 2023)."""
     outputs = replay(params, rolled, config)
     reward = rewards.get(config.reward)(outputs.log_probs, labels, 1 / CLASSES)
     if config.reward_gradient == "stop":
@@ -123,8 +123,10 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     seconds and images per second. With no `run` the rows are lost and only the parameters come back.
 
     Raises:
-        UserError: the loss or a weight became NaN or infinite. The last checkpoint from before is kept.
+        UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
+            checkpoint from before stands.
     """
+    check_reward(config)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_epoch
@@ -133,16 +135,19 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
-        number, began = first // steps + 1, time.perf_counter()
+        number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
         state = train_epoch(state, source.epoch(number), config, run)
         step = int(state.step)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.metrics, state.params))):
-            raise UserError(f"the loss or a weight became infinite or NaN in epoch {number}: lower --learning-rate")
+            raise UserError(
+                f"the loss, a reward or a weight became NaN or infinite in epoch {number}; the last checkpoint from "
+                "before stands; try another --reward or --learning-rate in another folder"
+            )
         finished, improved = step == number * steps, False
         if finished:
             row = {"step": step, "epoch": number} | means(state.metrics)
             row["seconds"] = time.perf_counter() - began
-            row["images_per_second"] = (step - first) * config.batch / row["seconds"]
+            row["images_per_second"] = (float(state.metrics.canvases) - canvases) / row["seconds"]
             if number % config.evaluate_every == 0 or number == config.epochs:
                 row["validation_accuracy"] = accuracy(state.params, source.validation, config, seed=config.seed)
                 improved = row["validation_accuracy"] > best
@@ -154,6 +159,25 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             progress = {"step": step, "epoch": step // steps, "best": best}
             run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
     return state.params
+
+
+def check_reward(config: Config) -> None:
+    """Try the reward on a batch of two, before anything else is done.
+
+    Raises:
+        UserError: there is no such reward, it fails, or it does not give one number a canvas.
+    """
+    try:
+        reward = rewards.get(config.reward)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    log_probs, target = jax.ShapeDtypeStruct((2, CLASSES), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32)
+    try:
+        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, 1 / CLASSES), log_probs, target)
+    except (Exception, SystemExit) as error:  # a user's own reward may raise anything
+        raise UserError(f"the reward {config.reward!r} fails: {type(error).__name__}: {error}") from error
+    if getattr(paid, "shape", None) != (2,):
+        raise UserError(f"the reward {config.reward!r} gives {paid} for 2 canvases; it must give one number for each")
 
 
 def train_epoch(state: TrainState, epoch: Epoch, config: Config, run: Run) -> TrainState:

@@ -1,0 +1,28 @@
+"""The benchmark prints what it promises."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+
+import digits as bench
+from irrl.digits.config import preset
+
+
+def test_the_papers_agent_needs_23_8_mflop_an_image():
+    assert bench.useful_flops(preset("paper")) == 23_820_288
+
+
+def test_json_has_the_promised_figures(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import digits; digits.STEPS = 2; digits.MATRIX = 64;"
+        "from irrl.digits.config import Config; import json;"
+        "print(json.dumps(digits.measure(Config(train_size=200, batch=16, glimpses=2, epochs=3), 2)))"
+    )
+    folder = Path(__file__).parents[1] / "bench"
+    output = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    figures = json.loads(output.stdout)
+    promised = ["images_per_second", "epoch_images_per_second", "useful_gflops", "matmul_gflops", "fraction_of_matmul"]
+    assert all(figures[name] > 0 for name in promised)

@@ -306,7 +306,7 @@ def test_never_refuses_a_folder_that_holds_a_run(tmp_path):
 
 def test_a_start_that_failed_before_its_first_checkpoint_can_be_corrected(tmp_path):
     open_run(tmp_path, {**CONFIG, "reward": "misspelt"}).close()
-    assert restored_step(tmp_path) == (0, 0)
+    assert restored_step(tmp_path) is None
     assert json.loads((tmp_path / "config.json").read_text())["config"]["reward"] == CONFIG["reward"]
 
 
@@ -374,11 +374,11 @@ def test_folders_that_cannot_hold_a_run(tmp_path):
         assert str(folder) in str(caught.value)
     (tmp_path / "lone").mkdir()
     checkpoint.save(tmp_path / "lone" / "model.safetensors", {}, {})
-    with pytest.raises(UserError, match=r"no config\.json"):
+    with pytest.raises(UserError, match=r"config\.json: missing"):
         open_run(tmp_path / "lone")
     for content in ("{", "[]", '{"model": 1}'):
         (tmp_path / "lone" / "config.json").write_text(content)
-        with pytest.raises(UserError, match=r"config\.json: damaged, or not of a run"):
+        with pytest.raises(UserError, match=r"config\.json: missing, damaged, or not of a run"):
             open_run(tmp_path / "lone")
 
 

@@ -178,9 +178,11 @@ def test_data_writes_a_set(tmp_path, mnist, capsys):
 
 
 def test_a_reward_of_ones_own(tmp_path, mnist, monkeypatch):
-    (tmp_path / "mine.py").write_text("def half(log_probs, target, prior):\n    return 0 * log_probs[..., 0] + 0.5\n")
+    (tmp_path / "half_paid.py").write_text(
+        "def half(log_probs, target, prior):\n    return 0 * log_probs[..., 0] + 0.5\n"
+    )
     monkeypatch.chdir(tmp_path)
-    words = ["--mnist", mnist, "--epochs", 1, "--reward", "mine:half", "--out", tmp_path / "run"]
+    words = ["--mnist", mnist, "--epochs", 1, "--reward", "half_paid:half", "--out", tmp_path / "run"]
     assert run("digits", "train", *FLAGS, *words) == 0
     assert rows_of(tmp_path / "run")[0]["reward"] == pytest.approx(0.5)
 

@@ -23,6 +23,9 @@ NAMES = {"leak": ("reward not detached, as the authors' code", "#0a64d8"), "stop
 
 def collect(runs: Path) -> None:
     for source in sorted(runs.glob("paper-*-*")):
+        rows = read_rows(source / "metrics.jsonl")
+        if not rows or rows[-1]["epoch"] < json.loads((source / "config.json").read_text())["config"]["epochs"]:
+            continue  # still training
         folder = HERE / source.name
         folder.mkdir(exist_ok=True)
         for name in ("config.json", "environment.json", "metrics.jsonl"):

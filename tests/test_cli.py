@@ -131,7 +131,8 @@ def test_sigterm_saves_and_the_same_command_goes_on_to_the_same_end(trained, tmp
     out = tmp_path / "stopped"
     words = ["digits", "train", *FLAGS, "--mnist", mnist, "--epochs", 4, "--out", out]
     process = start(*words)
-    while not (out / "metrics.jsonl").exists() and process.poll() is None:
+    metrics = out / "metrics.jsonl"
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:  # an epoch is done
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     errors = process.communicate()[1]

@@ -55,11 +55,6 @@ def predict(
     return Predictions(np.concatenate(log_probs), np.concatenate(locations))
 
 
-def accuracy(params: Params, canvases: Canvases, config: Config, *, seed: int) -> float:
-    """Share of canvases answered right."""
-    return float((predict(params, canvases.images, config, seed=seed).answers == canvases.labels).mean())
-
-
 @dataclass(frozen=True)
 class Agent:
     """A trained agent, as `irrl.load` gives it back."""

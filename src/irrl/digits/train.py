@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from irrl import checkpoint, keys, rewards
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
-from irrl.digits.evaluate import accuracy
+from irrl.digits.evaluate import Agent
 from irrl.digits.model import Params, Rollout, initial_params, replay, rollout
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
@@ -149,7 +149,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             row["seconds"] = time.perf_counter() - began
             row["images_per_second"] = (float(state.metrics.canvases) - canvases) / row["seconds"]
             if number % config.evaluate_every == 0 or number == config.epochs:
-                row["validation_accuracy"] = accuracy(state.params, source.validation, config, seed=config.seed)
+                row["validation_accuracy"] = Agent(config, state.params).accuracy(source.validation, seed=config.seed)
                 improved = row["validation_accuracy"] > best
                 best = max(best, row["validation_accuracy"])
             run.log(row)

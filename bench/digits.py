@@ -14,6 +14,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from irrl.devices import mesh, on_every, use_cores
 from irrl.digits.config import Config, preset
 from irrl.digits.data import CLASSES, cluttered, load_mnist
 from irrl.digits.source import Source
@@ -23,6 +24,7 @@ from irrl.run import MemoryRun
 
 STEPS = 25
 MATRIX = 2048
+PRODUCTS = 8
 
 
 def useful_flops(config: Config) -> int:
@@ -61,12 +63,13 @@ class Stopwatch(MemoryRun):
 def measure(config: Config, rounds: int) -> dict[str, float]:
     matrix = jax.random.normal(jax.random.key(0), (MATRIX, MATRIX))
     product = jax.jit(jnp.matmul)
+    operands = [jax.device_put(matrix, device) for device in mesh(config.batch).devices.flat]
     source = Source(config)
     epoch = source.epoch(1)
-    state = initial_state(config, source.steps_per_epoch)
+    state = on_every(mesh(config.batch), initial_state(config, source.steps_per_epoch))
 
     def products():
-        return [product(matrix, matrix) for _ in range(8)]
+        return [product(operand, operand) for _ in range(PRODUCTS // len(operands)) for operand in operands]
 
     def steps():
         nonlocal state
@@ -78,9 +81,9 @@ def measure(config: Config, rounds: int) -> dict[str, float]:
 
     def take_turns(times):
         for _ in range(times):
-            before = 8 * 2 * MATRIX**3 / seconds_of(products)
+            before = PRODUCTS * 2 * MATRIX**3 / seconds_of(products)
             images.append(STEPS * config.batch / seconds_of(steps))
-            after = 8 * 2 * MATRIX**3 / seconds_of(products)
+            after = PRODUCTS * 2 * MATRIX**3 / seconds_of(products)
             matmul.append((before + after) / 2)
 
     take_turns(rounds // 2)
@@ -117,6 +120,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
+    use_cores()
     figures = measure(preset(arguments.preset, batch=arguments.batch, epochs=3), arguments.rounds)
     if arguments.json:
         print(json.dumps(figures))

@@ -1,5 +1,6 @@
+"""The run folder: what it keeps, and what a crash cannot take."""
+
 import errno
-import importlib.util
 import json
 import os
 import signal
@@ -7,66 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-import types
 
 import numpy as np
 import pytest
 
+from counting_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train, train
 from irrl import checkpoint, run
 from irrl.checkpoint import load
 from irrl.errors import UserError
-from irrl.listeners import Listener, TensorBoardListener, WandbListener
-from irrl.run import DiskRun, MemoryRun
-
-CONFIG = {"reward": "clipped-linear", "epochs": 10, "patch": [4, 4]}
-FREE = frozenset({"epochs"})
+from irrl.run import MemoryRun
 
 
 @pytest.fixture(autouse=True)
 def _short_environment(request, monkeypatch):
     if "environment" not in request.node.name:
         monkeypatch.setattr(run, "environment", lambda: {"started": "now"})
-
-
-def open_run(folder, config=CONFIG, task="digits", **options):
-    return DiskRun.open(folder, task, config, free=FREE, **options)
-
-
-def train(disk_run, steps, *, keep_every=100):
-    """Count upwards: the array equals the step, a row a step, a checkpoint every ten steps."""
-    found = disk_run.restore()
-    start = found.state["step"] if found else 0
-    for step in range(start + 1, steps + 1):
-        disk_run.log({"step": step, "epoch": step // 10, "loss": 1 / step})
-        if step % 10 == 0:
-            state = {"step": step, "epoch": step // 10}
-            disk_run.save({"x": np.array(step)}, state, best=step == 20, keep=step % keep_every == 0)
-    return found
-
-
-def start_and_train(folder, steps, **options):
-    with open_run(folder) as disk_run:
-        train(disk_run, steps, **options)
-
-
-def metrics_steps(folder):
-    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def restored_step(folder, **options):
-    with open_run(folder, **options) as disk_run:
-        found = disk_run.restore()
-        return found and (found.state["step"], int(found.arrays["x"]))
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def damage(path):
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
 
 
 def test_memory_run_keeps_history_only(tmp_path, monkeypatch):
@@ -276,139 +232,6 @@ def test_stale_temporary_files_are_removed_but_no_others(tmp_path):
     assert contents(tmp_path)[".notes.tmp"] == b"mine"
 
 
-def test_another_config_is_refused_with_every_difference_and_nothing_is_touched(tmp_path):
-    start_and_train(tmp_path, 10)
-    before = contents(tmp_path)
-    changed = {"reward": "log", "epochs": 99, "patch": [4, 4], "seed": 1}
-    with pytest.raises(UserError) as caught:
-        open_run(tmp_path, changed, task="skills")
-    message = str(caught.value)
-    assert "task: digits -> skills, reward: clipped-linear -> log, seed: (absent) -> 1" in message
-    assert "epochs" not in message
-    assert "patch" not in message
-    assert contents(tmp_path) == before
-    open_run(tmp_path).close()
-
-
-def test_free_fields_may_change_and_are_recorded(tmp_path):
-    start_and_train(tmp_path, 10)
-    assert restored_step(tmp_path, config={**CONFIG, "epochs": 99, "patch": (4, 4)}) == (10, 10)
-    assert json.loads((tmp_path / "config.json").read_text())["config"]["epochs"] == 99
-
-
-def test_never_refuses_a_folder_that_holds_a_run(tmp_path):
-    start_and_train(tmp_path, 10)
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match="already holds a run"):
-        open_run(tmp_path, resume="never")
-    assert contents(tmp_path) == before
-
-
-def test_a_start_that_failed_before_its_first_checkpoint_can_be_corrected(tmp_path):
-    open_run(tmp_path, {**CONFIG, "reward": "misspelt"}).close()
-    assert restored_step(tmp_path) is None
-    assert json.loads((tmp_path / "config.json").read_text())["config"]["reward"] == CONFIG["reward"]
-
-
-def test_resume_from_a_path_into_a_new_folder(tmp_path):
-    start_and_train(tmp_path / "old", 35, keep_every=10)
-    path = tmp_path / "old" / "epoch-000002.safetensors"
-    before = contents(tmp_path / "old")
-    with open_run(tmp_path / "new", {**CONFIG, "epochs": 50}, resume=str(path)) as disk_run:
-        assert disk_run.restore().state["step"] == 20
-        assert len(disk_run.history) == 20
-    assert metrics_steps(tmp_path / "new") == list(range(1, 21))
-    assert restored_step(tmp_path / "new") == (20, 20)
-    assert load(tmp_path / "new" / "last.safetensors").state["config"]["epochs"] == 50 != CONFIG["epochs"]
-    assert contents(tmp_path / "old") == before
-
-
-@pytest.mark.parametrize("name", ["epoch-000001", "best", "previous", "last"])
-def test_resume_from_a_path_never_discards_what_a_folder_holds(tmp_path, name):
-    start_and_train(tmp_path, 45, keep_every=10)
-    before = contents(tmp_path)
-    with pytest.raises(UserError, match="leave out --resume"):
-        open_run(tmp_path, resume=str(tmp_path / f"{name}.safetensors"))
-    assert contents(tmp_path) == before
-
-
-def test_resume_from_a_run_folder_takes_its_last_checkpoint_and_its_best(tmp_path):
-    start_and_train(tmp_path / "old", 45, keep_every=10)
-    with open_run(tmp_path / "new", resume=str(tmp_path / "old")) as disk_run:
-        assert disk_run.restore() == load(tmp_path / "old" / "last.safetensors")
-    assert (tmp_path / "new" / "best.safetensors").read_bytes() == (tmp_path / "old" / "best.safetensors").read_bytes()
-
-
-def test_a_later_best_is_not_taken_over(tmp_path):
-    start_and_train(tmp_path / "old", 45, keep_every=10)
-    early = tmp_path / "old" / "epoch-000001.safetensors"
-    assert load(tmp_path / "old" / "best.safetensors").state["step"] > load(early).state["step"]
-    with open_run(tmp_path / "new", resume=str(early)) as disk_run:
-        disk_run.restore()
-    assert not (tmp_path / "new" / "best.safetensors").exists()
-
-
-def test_resume_from_a_bad_path_touches_nothing(tmp_path):
-    start_and_train(tmp_path / "old", 10)
-    last = tmp_path / "old" / "last.safetensors"
-    checkpoint.save(tmp_path / "loose", {}, {"step": 1})
-    cases = [
-        (tmp_path / "absent", CONFIG, "No such file"),
-        (tmp_path / "loose", CONFIG, "not the checkpoint of a run"),
-        (last, {**CONFIG, "reward": "log"}, "reward: clipped-linear -> log"),
-    ]
-    for path, config, message in cases:
-        with pytest.raises(UserError, match=message):
-            open_run(tmp_path / "new", config, resume=str(path))
-    damage(last)
-    with pytest.raises(UserError, match="damaged"):
-        open_run(tmp_path / "new", resume=str(last))
-    assert not (tmp_path / "new").exists()
-
-
-def test_folders_that_cannot_hold_a_run(tmp_path):
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match="cannot write in this folder") as caught:
-            open_run(folder)
-        assert str(folder) in str(caught.value)
-    (tmp_path / "lone").mkdir()
-    checkpoint.save(tmp_path / "lone" / "model.safetensors", {}, {})
-    with pytest.raises(UserError, match=r"config\.json: missing"):
-        open_run(tmp_path / "lone")
-    for content in ("{", "[]", '{"model": 1}'):
-        (tmp_path / "lone" / "config.json").write_text(content)
-        with pytest.raises(UserError, match=r"config\.json: missing, damaged, or not of a run"):
-            open_run(tmp_path / "lone")
-
-
-def test_only_one_training_in_a_folder(tmp_path):
-    with open_run(tmp_path):
-        before = contents(tmp_path)
-        with pytest.raises(UserError, match="another training is running"):
-            open_run(tmp_path)
-        assert contents(tmp_path) == before
-    open_run(tmp_path).close()
-
-
-def test_the_lock_is_free_after_kill_9(tmp_path):
-    script = f"""
-import time
-from pathlib import Path
-from irrl import run
-run.environment = dict
-opened = run.DiskRun.open(Path({str(tmp_path)!r}), "digits", {CONFIG!r})
-print("open", flush=True)
-time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "open\n"
-        with pytest.raises(UserError, match="another training"):
-            open_run(tmp_path)
-        process.kill()
-    open_run(tmp_path).close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_to_stop_and_a_second_interrupt_raises(number):
     old = signal.getsignal(number)
@@ -441,104 +264,6 @@ def test_interruptible_does_nothing_in_another_thread():
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGINT)]
-
-
-class Recorder(Listener):
-    def __init__(self):
-        self.heard = []
-
-    def log(self, row):
-        self.heard.append(row)
-
-    def progress(self, step, steps):
-        self.heard.append((step, steps))
-
-    def close(self):
-        self.heard.append("close")
-
-
-def test_listeners_hear_rows_progress_and_the_end(tmp_path):
-    for one in (MemoryRun(), open_run(tmp_path)):
-        recorder = Recorder()
-        one.listeners.append(recorder)
-        with one:
-            one.log({"step": 1, "epoch": 0})
-            one.progress(1, 5)
-        assert recorder.heard == [{"step": 1, "epoch": 0}, (1, 5), "close"]
-
-
-@pytest.mark.parametrize("listener", [TensorBoardListener, lambda path: WandbListener(path, {})])
-def test_a_missing_extra_is_named(tmp_path, monkeypatch, listener):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"pip install 'irrl\[(tensorboard|wandb)\]'"):
-        listener(tmp_path)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("tensorboardX") is None, reason="needs the extra tensorboard")
-def test_tensorboard_hides_what_a_killed_training_wrote(tmp_path):
-    from tensorboardX.proto.event_pb2 import Event
-
-    for step in (1, 5):
-        listener = TensorBoardListener(tmp_path)
-        listener.log({"step": step, "epoch": 0, "loss": 0.5, "note": "text"})
-        listener.log({"step": step + 1, "epoch": 0, "loss": 0.25, "note": "text"})
-        listener.close()
-    scalars, purged = set(), set()
-    for path in (tmp_path / "tensorboard").iterdir():
-        content = path.read_bytes()
-        while content:  # a record: length, its CRC, the event, its CRC
-            end = 12 + int.from_bytes(content[:8], "little")
-            event, content = Event.FromString(content[12:end]), content[end + 4 :]
-            scalars |= {(value.tag, event.step, value.simple_value) for value in event.summary.value}
-            purged |= {event.step} if event.HasField("session_log") else set()
-    assert {value for value in scalars if value[0] != "epoch"} == {
-        ("loss", 1, 0.5),
-        ("loss", 2, 0.25),
-        ("loss", 5, 0.5),
-        ("loss", 6, 0.25),
-    }
-    assert purged == {1, 5}
-
-
-@pytest.mark.parametrize(
-    ("variable", "logged_in", "mode"), [(None, False, "offline"), (None, True, None), ("online", False, None)]
-)
-def test_wandb_goes_on_in_the_same_run_and_is_offline_unless_logged_in(
-    tmp_path, monkeypatch, variable, logged_in, mode
-):
-    calls, rows = [], []
-
-    class FakeRun:
-        def log(self, row, step):
-            rows.append((step, row["loss"]))
-
-        def finish(self):
-            rows.append("finished")
-
-    def init(**options):
-        calls.append(options)
-        return FakeRun()
-
-    fake = types.SimpleNamespace(init=init, login=lambda **_: logged_in)
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    if variable:
-        monkeypatch.setenv("WANDB_MODE", variable)
-    for step in (1, 2):
-        listener = WandbListener(tmp_path, CONFIG)
-        listener.log({"step": step, "epoch": 0, "loss": 0.5})
-        listener.close()
-    assert rows == [(1, 0.5), "finished", (2, 0.5), "finished"]
-    assert calls[0] == calls[1]
-    assert len(calls[0].pop("id")) == 8
-    assert calls[0] == {
-        "project": "irrl",
-        "dir": str(tmp_path),
-        "resume": "allow",
-        "config": CONFIG,
-        "mode": mode,
-    }
 
 
 def test_environment_describes_the_machine_once_a_start(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from irrl.digits.config import Config, preset
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import initial_params, replay, rollout
+from irrl.digits.model import draw, initial_params, replay, rollout
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
 
@@ -48,13 +48,13 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
     hidden = jnp.zeros((len(index), config.hidden_units))
     relu, stop = jax.nn.relu, jax.lax.stop_gradient
     log_probs, baselines = [], []
-    for draw in noise:
+    for step_noise in noise:
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         what = params.encoder_patch(relu(params.sensor_patch(seen)))
         where = params.encoder_location(relu(params.sensor_location(location)))
         hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
         mean = jnp.tanh(params.locator_mean(relu(params.locator_hidden(stop(hidden)))))
-        sample = stop(mean + draw)
+        sample = stop(mean + step_noise)
         log_probs.append(gaussian_log_prob(sample, mean, config.location_std))
         baselines.append(params.baseline(stop(hidden))[:, 0])
         location = jnp.clip(sample, -1, 1)
@@ -66,7 +66,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
     log_probs, baselines = jnp.stack(log_probs), jnp.stack(baselines)
     squared_errors = ((baselines - reward) ** 2).mean(0)
     credits = (log_probs * (reward - stop(baselines))).sum(0)
-    return (weights * (squared_errors - config.reinforce_weight * credits - log_q)).sum() / weights.sum()
+    return (weights * (squared_errors - config.reinforce_weight * credits - log_q)).sum()
 
 
 @pytest.mark.parametrize("reward_gradient", ["stop", "leak"])
@@ -78,7 +78,7 @@ def test_replayed_gradient_is_that_of_the_plain_loop(canvases, reward_gradient):
     key = jax.random.key(2)
 
     def replayed(params):
-        rolled = rollout(jax.lax.stop_gradient(params), canvases, index, config, key=key, explore=True)
+        rolled = rollout(jax.lax.stop_gradient(params), canvases, index, draw(config, 8, key=key, explore=True), config)
         return loss(params, rolled, labels, weights, config)[0]
 
     value, gradient = jax.jit(jax.value_and_grad(replayed))(params)
@@ -93,7 +93,7 @@ def test_replayed_gradient_is_that_of_the_plain_loop(canvases, reward_gradient):
 
 def test_replay_gives_back_what_the_rollout_computed(canvases):
     params = initial_params(SMALL, key=jax.random.key(1))
-    rolled = rollout(params, canvases, jnp.arange(8), SMALL, key=jax.random.key(2), explore=True)
+    rolled = rollout(params, canvases, jnp.arange(8), draw(SMALL, 8, key=jax.random.key(2), explore=True), SMALL)
     outputs = replay(params, rolled, SMALL)
     assert outputs.log_probs.shape == (8, 10)
     np.testing.assert_allclose(jnp.exp(outputs.log_probs).sum(-1), 1, rtol=1e-5)
@@ -102,7 +102,7 @@ def test_replay_gives_back_what_the_rollout_computed(canvases):
 
 def test_without_exploration_the_agent_looks_where_its_policy_points(canvases):
     params = initial_params(SMALL, key=jax.random.key(1))
-    rolled = rollout(params, canvases, jnp.arange(8), SMALL, key=jax.random.key(2), explore=False)
+    rolled = rollout(params, canvases, jnp.arange(8), draw(SMALL, 8, key=jax.random.key(2), explore=False), SMALL)
     mean = jnp.tanh(params.locator_mean(jax.nn.relu(params.locator_hidden(rolled.hidden))))
     np.testing.assert_allclose(rolled.samples, mean, rtol=1e-5)
     np.testing.assert_allclose(rolled.locations[1:], rolled.samples[:-1], rtol=1e-5)
@@ -112,7 +112,7 @@ def test_locations_stay_on_the_canvas_and_the_first_is_uniform(canvases):
     config = Config(**{**vars(SMALL), "location_std": 3.0, "glimpses": 3})
     params = initial_params(config, key=jax.random.key(1))
     index = jnp.zeros(4000, jnp.int32)
-    rolled = rollout(params, canvases, index, config, key=jax.random.key(2), explore=True)
+    rolled = rollout(params, canvases, index, draw(config, 4000, key=jax.random.key(2), explore=True), config)
     assert float(jnp.abs(rolled.locations).max()) == 1.0
     assert float(jnp.abs(rolled.samples).max()) > 1.0
     first = np.asarray(rolled.locations[0])
@@ -124,5 +124,5 @@ def test_random_locations_ignore_the_policy(canvases):
     params = initial_params(config, key=jax.random.key(1))
     index = jnp.zeros(4000, jnp.int32)
     for explore in (True, False):
-        rolled = rollout(params, canvases, index, config, key=jax.random.key(2), explore=explore)
+        rolled = rollout(params, canvases, index, draw(config, 4000, key=jax.random.key(2), explore=explore), config)
         assert np.histogram2d(*np.asarray(rolled.locations[3]).T, bins=2, range=[[-1, 1]] * 2)[0].min() > 900

@@ -11,7 +11,7 @@ import pytest
 from irrl import keys
 from irrl.digits.config import Config
 from irrl.digits.evaluate import predict
-from irrl.digits.model import initial_params, rollout
+from irrl.digits.model import draw, initial_params, rollout
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import loss, train
 from irrl.run import MemoryRun
@@ -44,7 +44,8 @@ def test_weightless_rows_change_nothing(config):
     epoch = source.epoch(1)
     params = initial_params(config, key=keys.key(1, "initial parameters"))
     index, labels = epoch.order[0], epoch.labels[epoch.order[0]]
-    rolled = rollout(params, epoch.canvases, index, config, key=keys.key(1, "rollout"), explore=True)
+    draws = draw(config, 32, key=keys.key(1, "rollout"), explore=True)
+    rolled = rollout(params, epoch.canvases, index, draws, config)
     half = jnp.ones(32).at[16:].set(0)
     first_half = jax.tree.map(lambda array: array[:, :16], rolled)
     expected, _ = loss(params, first_half, labels[:16], jnp.ones(16), config)

@@ -43,7 +43,9 @@ def train_command(
     if settings.get("mnist"):
         settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
     config = preset(preset_name, **settings)
-    _use_threads(threads)
+    from irrl.devices import use_cores
+
+    use_cores(threads)
     from irrl.cli.progress import ProgressLine
     from irrl.digits.source import Source
     from irrl.digits.train import check_reward, train
@@ -63,7 +65,8 @@ def train_command(
         epoch = run.history[-1]["epoch"] if run.history else 0
         validations = [row["validation_accuracy"] for row in run.history if "validation_accuracy" in row]
         if epoch < config.epochs:
-            print(f"stopped and saved; go on with: {_command_to_go_on()}", file=sys.stderr)
+            saved = "stopped and saved" if any(out.glob("last.*")) else "stopped before there was anything to save"
+            print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
             return 130
     print(f"{out}: epoch {epoch}, best validation accuracy {max(validations, default=float('nan')):.2%}")
     return 0
@@ -87,10 +90,11 @@ def test_command(
         as_json: print JSON.
         threads: processor cores to use; all by default.
     """
-    _use_threads(threads)
     import irrl
+    from irrl.devices import use_cores
     from irrl.digits.source import Source, canvases_for_testing
 
+    use_cores(threads)
     agent = irrl.load(model)
     canvases = canvases_for_testing(agent.config) if split == "test" else Source(agent.config).validation
     result = {"accuracy": agent.accuracy(canvases, seed=seed), "n": len(canvases.labels), "split": split, "seed": seed}
@@ -189,11 +193,3 @@ def _command_to_go_on() -> str:
         at = words.index("--resume")
         del words[at : at + 2]
     return shlex.join(["irrl", *words])
-
-
-def _use_threads(threads: int | None) -> None:
-    """Give JAX's CPU client this many threads. It reads the variable once, when JAX is first used."""
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads is {threads}; it must be at least 1")
-        os.environ["NPROC"] = str(threads)

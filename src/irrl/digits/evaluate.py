@@ -7,13 +7,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
 from irrl import checkpoint, keys
 from irrl.checkpoint import Checkpoint
+from irrl.devices import AXIS, mesh, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases
-from irrl.digits.model import Params, discriminator_log_probs, initial_params, rollout
+from irrl.digits.model import Params, discriminator_log_probs, draw, initial_params, rollout
 from irrl.errors import UserError
 
 BATCH = 1000
@@ -37,19 +39,26 @@ class Predictions(NamedTuple):
 def _predict_batch(
     params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: Config
 ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"]]:
-    rolled = rollout(params, canvases, jnp.arange(len(canvases)), config, key=key, explore=False)
-    return discriminator_log_probs(params, rolled.hidden[-1]), rolled.locations.swapaxes(0, 1)
+    def answer(params, canvases, draws):
+        rolled = rollout(params, canvases, jnp.arange(len(canvases)), draws, config)
+        return discriminator_log_probs(params, rolled.hidden[-1]), rolled.locations.swapaxes(0, 1)
+
+    everywhere, shared = PartitionSpec(), PartitionSpec(AXIS)
+    split = jax.shard_map(
+        answer, mesh=mesh(BATCH), in_specs=(everywhere, shared, shared), out_specs=shared, check_vma=False
+    )
+    return split(params, canvases, draw(config, BATCH, key=key, explore=False))
 
 
 def predict(
     params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
 ) -> Predictions:
     """Let the agent look at each canvas, taking the policy's mean location; `seed` draws the first glimpses."""
-    log_probs, locations = [], []
+    log_probs, locations, params = [], [], on_every(mesh(BATCH), params)  # may have been trained on fewer devices
     for number, start in enumerate(range(0, len(canvases), BATCH)):
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
-        outputs = _predict_batch(params, jnp.asarray(filled), keys.key(seed, "evaluation", number), config)
+        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
         log_probs.append(np.asarray(outputs[0])[: len(batch)])
         locations.append(np.asarray(outputs[1])[: len(batch)])
     return Predictions(np.concatenate(log_probs), np.concatenate(locations))

@@ -30,6 +30,15 @@ class Params(NamedTuple):
     classifier: Linear
 
 
+class Draws(NamedTuple):
+    """All the chance in a batch of episodes."""
+
+    first: Float[Array, "batch 2"]
+    """the first location"""
+    steps: Float[Array, "batch time 2"]
+    """what is added to the policy's mean after each glimpse; the next location itself if locations are random"""
+
+
 class Rollout(NamedTuple):
     """One batch of episodes, with every activation the gradient needs."""
 
@@ -89,37 +98,33 @@ def encoder_layer(params: Params) -> Linear:
     return Linear(jnp.concatenate([patch.weight, location.weight]), patch.bias + location.bias)
 
 
-def core_layer(params: Params) -> Linear:
-    """The recurrent core as one layer over (encoding, hidden state)."""
-    inputs, hidden = params.core_input, params.core_hidden
-    return Linear(jnp.concatenate([inputs.weight, hidden.weight]), inputs.bias + hidden.bias)
+def draw(config: Config, batch: int, *, key: Key[Array, ""], explore: bool) -> Draws:
+    """The chance in a batch of episodes: the first location is uniformly random, and the policy Gaussian.
+
+    Args:
+        explore: sample locations from the policy; otherwise take its mean, as in evaluation.
+    """
+    first_key, steps_key = jax.random.split(key)
+    first = jax.random.uniform(first_key, (batch, 2), minval=-1, maxval=1)
+    if config.model == "random":
+        steps = jax.random.uniform(steps_key, (config.glimpses, batch, 2), minval=-1, maxval=1)
+    elif explore:
+        steps = config.location_std * jax.random.normal(steps_key, (config.glimpses, batch, 2))
+    else:
+        steps = jnp.zeros((config.glimpses, batch, 2))
+    return Draws(first, steps.swapaxes(0, 1))
 
 
 def rollout(
     params: Params,
     canvases: UInt16[Array, "images canvas canvas"],
     index: Int[Array, "batch"],
+    draws: Draws,
     config: Config,
-    *,
-    key: Key[Array, ""],
-    explore: bool,
 ) -> Rollout:
-    """Run the agent on `canvases[index]`: T glimpses, the first at a uniformly random place.
-
-    Args:
-        explore: sample locations from the policy; otherwise take its mean, as in evaluation.
-    """
-    batch = index.shape[0]
-    first_key, noise_key = jax.random.split(key)
-    first = jax.random.uniform(first_key, (batch, 2), minval=-1, maxval=1)
+    """Run the agent on `canvases[index]` for T glimpses."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
-    sensor, encoder, core = sensor_layer(params), encoder_layer(params), core_layer(params)
-    if config.model == "random":
-        draws = jax.random.uniform(noise_key, (config.glimpses, batch, 2), minval=-1, maxval=1)
-    elif explore:
-        draws = config.location_std * jax.random.normal(noise_key, (config.glimpses, batch, 2))
-    else:
-        draws = jnp.zeros((config.glimpses, batch, 2))
+    sensor, encoder = sensor_layer(params), encoder_layer(params)
 
     def step(carry, draw):
         hidden, location = carry
@@ -127,13 +132,13 @@ def rollout(
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         encoding = jax.nn.relu(encoder(sensed))
-        hidden = jax.nn.relu(core(jnp.concatenate([encoding, hidden], axis=-1)))
+        hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(hidden))
         sample = draw if config.model == "random" else jnp.tanh(params.locator_mean(locator)) + draw
         return (hidden, jnp.clip(sample, -1, 1)), Rollout(sensor_inputs, sensed, encoding, hidden, locator, sample)
 
-    start = jnp.zeros((batch, config.hidden_units)), first
-    return jax.lax.scan(step, start, draws)[1]
+    start = jnp.zeros((len(index), config.hidden_units)), draws.first
+    return jax.lax.scan(step, start, draws.steps.swapaxes(0, 1))[1]
 
 
 def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:

@@ -4,11 +4,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt16
 
 from irrl import keys
+from irrl.devices import mesh, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases, Mnist, cluttered, load_mnist, published
 from irrl.errors import UserError
@@ -34,6 +34,7 @@ class Source:
 
     def __init__(self, config: Config):
         self.config = config
+        self._mesh = mesh(config.batch)
         self._mnist = _mnist(config)
         held_out = round(config.validation_fraction * config.train_size)
         self._size = config.train_size - held_out
@@ -53,7 +54,7 @@ class Source:
             )
             self._rows, validation_rows = self._split(config.train_size)
             self.validation = Canvases(everything.images[validation_rows], everything.labels[validation_rows])
-            self._on_device = jnp.asarray(everything.images), jnp.asarray(everything.labels)
+            self._on_devices = on_every(self._mesh, everything)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,19 +67,15 @@ class Source:
         shuffled = keys.generator(self.config.seed, "order", number).permutation(self._size)
         if self.config.data == "fresh":
             fresh = self._fresh(number)
-            canvases, labels = jnp.asarray(fresh.images), jnp.asarray(fresh.labels)
+            canvases, labels = on_every(self._mesh, fresh)
         else:
-            canvases, labels = self._on_device
+            canvases, labels = self._on_devices
             shuffled = self._rows[shuffled]
         order = np.zeros(steps * batch, np.int32)
         order[: self._size] = shuffled
-        weights = np.arange(steps * batch) < self._size
-        return Epoch(
-            canvases,
-            labels,
-            jnp.asarray(order.reshape(steps, batch)),
-            jnp.asarray(weights.reshape(steps, batch), jnp.float32),
-        )
+        weights = (np.arange(steps * batch) < self._size).astype(np.float32)
+        rows = order.reshape(steps, batch), weights.reshape(steps, batch)
+        return Epoch(canvases, labels, *on_every(self._mesh, rows))
 
     def _split(self, count: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "held_out"]]:
         shuffled = keys.generator(self.config.seed, "split").permutation(count)

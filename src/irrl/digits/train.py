@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from irrl import checkpoint, keys, rewards
+from irrl.devices import AXIS, mesh, my_share, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent
-from irrl.digits.model import Params, Rollout, initial_params, replay, rollout
+from irrl.digits.model import Params, Rollout, draw, initial_params, replay, rollout
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
 from irrl.returns import reinforce_with_baseline
@@ -75,7 +77,7 @@ def means(metrics: Metrics) -> dict[str, float]:
 def loss(
     params: Params, rolled: Rollout, labels: Int[Array, "batch"], weights: Float[Array, "batch"], config: Config
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Classification, baseline and policy-gradient losses of a batch of episodes (Li et al. 2023)."""
+    """Classification, baseline and policy-gradient losses of some episodes (Li et al. 2023), weighted and summed."""
     outputs = replay(params, rolled, config)
     reward = rewards.get(config.reward)(outputs.log_probs, labels, 1 / CLASSES)
     if config.reward_gradient == "stop":
@@ -92,15 +94,21 @@ def loss(
             for values in (jnp.ones_like(losses), losses, correct, reward, classification_loss, baseline_loss)
         )
     )
-    return sums.loss / weights.sum(), sums
+    return sums.loss, sums
 
 
 def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> TrainState:
-    """One batch: run the agent, replay it for the gradient, take an Adam step."""
-    index = epoch.order[row]
+    """One batch: run the agent, replay it for the gradient, take an Adam step.
+
+    Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
+    """
     key = keys.key(config.seed, "rollout", state.step)
-    rolled = rollout(state.params, epoch.canvases, index, config, key=key, explore=True)
-    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], epoch.weights[row], config)
+    draws = draw(config, config.batch, key=key, explore=True)
+    index, weights, draws = my_share((epoch.order[row], epoch.weights[row], draws))
+    rolled = rollout(state.params, epoch.canvases, index, draws, config)
+    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config)
+    gradient, sums = jax.lax.psum((gradient, sums), AXIS)
+    gradient = jax.tree.map(lambda total: total / sums.canvases, gradient)
     updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(gradient, state.optimizer)
     return TrainState(
         cast(Params, optax.apply_updates(state.params, updates)),
@@ -112,8 +120,14 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> Tra
 
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
 def train_steps(state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config) -> TrainState:
-    """Steps `start` to `stop` of an epoch in one compiled loop."""
-    return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config), state)
+    """Steps `start` to `stop` of an epoch in one compiled loop, on every device of `mesh(config.batch)`."""
+
+    def loop(state, epoch, start, stop):
+        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config), state)
+
+    everywhere = PartitionSpec()
+    split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
+    return split(state, epoch, start, stop)
 
 
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
@@ -133,6 +147,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     state, best = initial_state(config, steps), -1.0
     if restored := run.restore():
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
+    state = on_every(mesh(config.batch), state)
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
         number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
@@ -153,7 +168,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
                 improved = row["validation_accuracy"] > best
                 best = max(best, row["validation_accuracy"])
             run.log(row)
-            state = state._replace(metrics=no_metrics())
+            state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
         keep = finished and config.keep_every > 0 and number % config.keep_every == 0
         if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
             progress = {"step": step, "epoch": step // steps, "best": best}

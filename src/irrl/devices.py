@@ -1,0 +1,69 @@
+"""The devices that a training step runs on: each takes an equal share of the batch, and gradients are summed over them.
+
+A processor core is a device too: small matrix products waste a third of two cores that have to share each of them,
+and next to nothing when each core has its own.
+"""
+
+import os
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from irrl.errors import UserError
+
+AXIS = "devices"
+SMALLEST_SHARE = 32
+"""Rows of a batch below which another device costs more than it brings."""
+
+Tree = TypeVar("Tree")
+
+
+def use_cores(cores: int | None = None) -> None:
+    """Make each of `cores` processor cores (None: all that this process may use) a device of one thread.
+
+    Without it JAX sees the whole processor as one device. Once JAX is in use its devices stand, so call it first.
+
+    Raises:
+        UserError: `cores` is not positive, or JAX is already in use with another number of devices.
+    """
+    if cores is not None and cores < 1:
+        raise UserError(f"--threads is {cores}; it must be at least 1")
+    os.environ["NPROC"] = "1"  # threads of JAX's CPU client for each device
+    try:
+        jax.config.update("jax_num_cpu_devices", cores or len(os.sched_getaffinity(0)))
+    except RuntimeError:
+        if cores not in (None, jax.device_count()):
+            raise UserError(f"--threads {cores} comes too late: JAX already computes on {jax.device_count()}") from None
+
+
+def mesh(batch: int) -> Mesh:
+    """As many of JAX's devices as divide `batch` into equal shares that are not too small."""
+    available = jax.devices()
+    most = max(1, min(len(available), batch // SMALLEST_SHARE))
+    count = next(count for count in range(most, 0, -1) if batch % count == 0)
+    return Mesh(np.array(available[:count]), (AXIS,))
+
+
+def on_every(mesh: Mesh, tree: Any) -> Any:
+    """`tree` with each array whole on every device of `mesh`; on processor cores they share its memory."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+
+    def place(array):
+        copies = [jax.device_put(array, device) for device in mesh.devices.flat]
+        return jax.make_array_from_single_device_arrays(array.shape, sharding, copies)
+
+    return jax.tree.map(place, tree)
+
+
+def my_share(tree: Tree) -> Tree:
+    """This device's rows of every array in `tree`; inside `jax.shard_map` over `mesh`."""
+
+    def rows(array: Array) -> Array:
+        size = array.shape[0] // jax.lax.axis_size(AXIS)
+        return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), jax.lax.axis_index(AXIS) * size, size)
+
+    return jax.tree.map(rows, tree)

@@ -7,7 +7,7 @@ import pytest
 
 from irrl.digits.config import Config, preset
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import draw, initial_params, replay, rollout
+from irrl.digits.model import draw, initial_params, perceive, replay, rollout
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
 
@@ -98,6 +98,12 @@ def test_replay_gives_back_what_the_rollout_computed(canvases):
     assert outputs.log_probs.shape == (8, 10)
     np.testing.assert_allclose(jnp.exp(outputs.log_probs).sum(-1), 1, rtol=1e-5)
     assert outputs.location_log_probs.shape == outputs.baselines.shape == (5, 8)
+
+
+def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases):
+    params = initial_params(SMALL, key=jax.random.key(1))
+    rolled = rollout(params, canvases, jnp.arange(8), draw(SMALL, 8, key=jax.random.key(2), explore=True), SMALL)
+    np.testing.assert_allclose(perceive(params, rolled.sensor_inputs), rolled.hidden, rtol=1e-5, atol=1e-6)
 
 
 def test_without_exploration_the_agent_looks_where_its_policy_points(canvases):

@@ -167,6 +167,21 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     return Outputs(log_probs, location_log_probs, params.baseline(rolled.hidden)[..., 0])
 
 
+def perceive(
+    params: Params, sensor_inputs: Float[Array, "time batch inputs"]
+) -> Float[Array, "time batch hidden_units"]:
+    """The core's hidden states over glimpses that some policy chose, this agent's or another's."""
+    sensed = jax.nn.relu(sensor_layer(params)(sensor_inputs))
+    encoding = jax.nn.relu(encoder_layer(params)(sensed))
+
+    def step(hidden, from_encoding):
+        hidden = jax.nn.relu(from_encoding + params.core_hidden(hidden))
+        return hidden, hidden
+
+    start = jnp.zeros(sensor_inputs.shape[1:2] + params.core_hidden.bias.shape)
+    return jax.lax.scan(step, start, params.core_input(encoding))[1]
+
+
 def discriminator_log_probs(
     params: Params, hidden: Float[Array, "batch hidden_units"]
 ) -> Float[Array, "batch classes"]:

@@ -19,7 +19,7 @@ class Linear(NamedTuple):
     """An affine layer `x @ weight + bias`."""
 
     weight: Float[Array, "inputs outputs"]
-    bias: Float[Array, "outputs"]
+    bias: Float[Array, "*steps outputs"]
 
     def __call__(self, inputs: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         return inputs @ self.weight + self.bias

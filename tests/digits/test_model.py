@@ -7,7 +7,7 @@ import pytest
 
 from irrl.digits.config import Config, preset
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import draw, initial_params, perceive, replay, rollout
+from irrl.digits.model import SWEPT, draw, initial_params, perceive, replay, rollout, sweep
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
 
@@ -26,7 +26,7 @@ def test_the_papers_agent_has_236173_parameters():
 
 def test_initial_weights_are_uniform_within_the_inverse_root_of_the_inputs():
     params = initial_params(preset("paper"), key=jax.random.key(0))
-    for layer in params:
+    for layer in filter(None, params):
         bound = layer.weight.shape[0] ** -0.5
         for values in layer:
             assert jnp.abs(values).max() <= bound
@@ -40,64 +40,134 @@ def test_distinct_layers_start_with_distinct_weights():
 
 
 def plain_loss(params, canvases, index, labels, weights, config, key):
-    """The same loss written as one differentiable loop in the paper's terms, layer by layer."""
-    first_key, noise_key = jax.random.split(key)
-    location = jax.random.uniform(first_key, (len(index), 2), minval=-1, maxval=1)
-    noise = config.location_std * jax.random.normal(noise_key, (config.glimpses, len(index), 2))
+    """The same loss written as one differentiable loop in the paper's terms, layer by layer, episode by episode."""
+    draws = draw(config, len(index), key=key, explore=True)
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
-    hidden = jnp.zeros((len(index), config.hidden_units))
     relu, stop = jax.nn.relu, jax.lax.stop_gradient
-    log_probs, baselines = [], []
-    for step_noise in noise:
-        seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
-        what = params.encoder_patch(relu(params.sensor_patch(seen)))
-        where = params.encoder_location(relu(params.sensor_location(location)))
-        hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
-        mean = jnp.tanh(params.locator_mean(relu(params.locator_hidden(stop(hidden)))))
-        sample = stop(mean + step_noise)
-        log_probs.append(gaussian_log_prob(sample, mean, config.location_std))
-        baselines.append(params.baseline(stop(hidden))[:, 0])
-        location = jnp.clip(sample, -1, 1)
-    classes = jax.nn.log_softmax(params.classifier(hidden))
-    log_q = jnp.take_along_axis(classes, labels[:, None], 1)[:, 0]
-    reward = jnp.maximum(jnp.exp(log_q) - 0.1, 0)
-    if config.reward_gradient == "stop":
-        reward = stop(reward)
-    log_probs, baselines = jnp.stack(log_probs), jnp.stack(baselines)
-    squared_errors = ((baselines - reward) ** 2).mean(0)
-    credits = (log_probs * (reward - stop(baselines))).sum(0)
-    return (weights * (squared_errors - config.reinforce_weight * credits - log_q)).sum()
+    biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
+
+    def reward_of(log_q):
+        reward = jnp.maximum(jnp.exp(log_q) - 0.1, 0)
+        return stop(reward) if config.reward_gradient == "stop" else reward
+
+    def episode(number):
+        hidden, location = jnp.zeros(config.hidden_units), draws.first[number]
+        log_pi, baselines, log_q, acting, deciding = [], [], [], [], 1.0
+        for time in range(config.most_glimpses):
+            seen = glimpses(
+                tuple(means[number][None] for means in pooled),
+                location[None], canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor,
+            )[0]  # fmt: skip
+            what = params.encoder_patch(relu(params.sensor_patch(seen)))
+            where = params.encoder_location(relu(params.sensor_location(location)))
+            hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
+            locator = relu(params.locator_hidden(stop(hidden)))
+            mean = jnp.tanh(locator @ params.locator_mean.weight + biases[time])
+            sample = stop(mean + draws.steps[number, time])
+            move = gaussian_log_prob(sample, mean, config.location_std)
+            stopping = 0.0
+            if config.model == "dt-ram":
+                s = jnp.clip(jax.nn.sigmoid(params.locator_stop(locator)[0]), 0.001, 0.999)
+                last = time == config.most_glimpses - 1
+                stopping = 1.0 if last else (s > draws.stops[number, time]).astype(float)
+                move += jnp.log(1 - s) if config.stop == "bernoulli" else 0
+                move = (1 - stopping) * move + stopping * (0 if last else jnp.log(s))
+            log_pi.append(deciding * move)
+            acting.append(deciding)
+            baselines.append(params.baseline(stop(hidden))[0])
+            log_q.append(jax.nn.log_softmax(params.classifier(hidden))[labels[number]])
+            deciding = deciding * (1 - stopping)
+            location = jnp.clip(sample, -1, 1)
+        log_pi, baselines, log_q, acting = (jnp.stack(part) for part in (log_pi, baselines, log_q, jnp.array(acting)))
+        stop_time = acting.sum().astype(int) - 1
+        if config.credit == "every":
+            paid = reward_of(log_q)
+            returns = jnp.stack([
+                sum((config.discount ** (later - time - 1) * paid[later] for later in range(time + 1, len(paid))), 0.0)
+                for time in range(len(paid))
+            ])  # fmt: skip
+            classification_loss = -log_q.mean()
+        else:
+            returns = reward_of(log_q[stop_time])
+            if config.model == "dt-ram":
+                returns *= 0.99**stop_time
+            classification_loss = -log_q[stop_time]
+        squared_error = (acting * (baselines - returns) ** 2).sum() / acting.sum()
+        credit = (acting * log_pi * (returns - stop(baselines))).sum()
+        return squared_error - config.reinforce_weight * credit + classification_loss
+
+    return sum(weights[number] * episode(number) for number in range(len(index)))
 
 
-@pytest.mark.parametrize("reward_gradient", ["stop", "leak"])
-def test_replayed_gradient_is_that_of_the_plain_loop(canvases, reward_gradient):
-    config = Config(**{**vars(SMALL), "reward_gradient": reward_gradient})
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reward_gradient": "stop"},
+        {"reward_gradient": "leak"},
+        {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
+        {"model": "dt-ram"},
+        {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
+    ],
+)
+def test_replayed_gradient_is_that_of_the_plain_loop(canvases, settings):
+    config = Config(**{**vars(SMALL), **settings})
     params = initial_params(config, key=jax.random.key(1))
     index, labels = jnp.arange(8), jnp.arange(8) % 10
     weights = jnp.ones(8).at[-1].set(0.0)
     key = jax.random.key(2)
+    draws = draw(config, 8, key=key, explore=True)
 
     def replayed(params):
-        rolled = rollout(jax.lax.stop_gradient(params), canvases, index, draw(config, 8, key=key, explore=True), config)
+        rolled = rollout(jax.lax.stop_gradient(params), canvases, index, draws, config)
         return loss(params, rolled, labels, weights, config)[0]
 
+    if params.locator_stop is not None:
+        logits = rollout(params, canvases, index, draws, config).locator @ params.locator_stop.weight
+        params = params._replace(locator_stop=params.locator_stop._replace(bias=-jnp.quantile(logits, 0.8)[None]))
+        stop_time = rollout(params, canvases, index, draws, config).stop_time
+        assert len(set(stop_time.tolist())) > 1, "a test where all stop alike would miss the mask"
     value, gradient = jax.jit(jax.value_and_grad(replayed))(params)
     plain = jax.jit(jax.value_and_grad(plain_loss), static_argnames="config")
     expected_value, expected = plain(params, canvases, index, labels, weights, config=config, key=key)
     assert value == pytest.approx(float(expected_value), rel=1e-5)
     for name, layer, expected_layer in zip(params._fields, gradient, expected, strict=True):
-        for part, ours, theirs in zip(("weight", "bias"), layer, expected_layer, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-6, err_msg=f"{name}.{part}")
+        for part, ours, theirs in zip(("weight", "bias"), layer or (), expected_layer or (), strict=bool(layer)):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-6, err_msg=f"{name}.{part}")
             assert float(jnp.abs(ours).max()) > 0, f"{name}.{part} is not trained"
+
+
+def test_an_agent_answers_where_it_first_decides_to_stop(canvases):
+    config = Config(**{**vars(SMALL), "model": "dt-ram"})
+    params = initial_params(config, key=jax.random.key(1))
+    rolled = rollout(params, canvases, jnp.arange(8), draw(config, 8, key=jax.random.key(2), explore=True), config)
+    assert rolled.stops.shape == (6, 8), "five glimpses, and a sixth for those that have not stopped"
+    never = rolled._replace(stops=jnp.zeros((6, 8), bool))
+    assert never.stop_time.tolist() == [5] * 8
+    twice = never._replace(stops=never.stops.at[2].set(True).at[4].set(True))
+    assert twice.stop_time.tolist() == [2] * 8
+
+
+def test_a_sweep_goes_row_by_row_and_back():
+    across = [-1, -0.25, 0.5, 0.75, 0, -0.75, -0.5, 0.25, 1]
+    np.testing.assert_allclose((sweep(9) / SWEPT)[:, 0], across, atol=1e-4)
+    np.testing.assert_allclose((sweep(9) / SWEPT)[:, 1], np.repeat([-2 / 3, 0, 2 / 3], 3), atol=1e-4)
+
+
+def test_an_untrained_agent_with_a_sweep_follows_it(canvases):
+    config = Config(**{**vars(SMALL), "location_bias": "sweep", "glimpses": 10})
+    params = initial_params(config, key=jax.random.key(1))
+    params = params._replace(locator_mean=params.locator_mean._replace(weight=jnp.zeros((5, 2))))
+    rolled = rollout(params, canvases, jnp.arange(8), draw(config, 8, key=jax.random.key(2), explore=False), config)
+    np.testing.assert_allclose(rolled.locations[1:], np.repeat(sweep(9)[:, None], 8, axis=1), atol=1e-6)
 
 
 def test_replay_gives_back_what_the_rollout_computed(canvases):
     params = initial_params(SMALL, key=jax.random.key(1))
     rolled = rollout(params, canvases, jnp.arange(8), draw(SMALL, 8, key=jax.random.key(2), explore=True), SMALL)
     outputs = replay(params, rolled, SMALL)
-    assert outputs.log_probs.shape == (8, 10)
+    assert outputs.log_probs.shape == (1, 8, 10)
     np.testing.assert_allclose(jnp.exp(outputs.log_probs).sum(-1), 1, rtol=1e-5)
-    assert outputs.location_log_probs.shape == outputs.baselines.shape == (5, 8)
+    assert outputs.action_log_probs.shape == outputs.baselines.shape == (5, 8)
 
 
 def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases):

@@ -40,8 +40,9 @@ def train_command(
         tensorboard: write metrics for TensorBoard into the folder too.
         wandb: send metrics to Weights & Biases too (offline unless logged in).
     """
-    if settings.get("mnist"):
-        settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
+    for name in ("mnist", "oracle"):
+        if settings.get(name):
+            settings[name] = str(Path(settings[name]).resolve())  # a run must go on from another directory too
     config = preset(preset_name, **settings)
     from irrl.devices import use_cores
 

@@ -14,12 +14,25 @@ class Config:
     The paper's own data and undetached reward are `PRESETS["paper"]`.
     """
 
-    model: Literal["ram", "random"] = "ram"
-    """ram: the recurrent attention model; random: the same network looking at uniformly random places"""
+    model: Literal["ram", "dt-ram", "random"] = "ram"
+    """ram: the recurrent attention model; dt-ram: it decides when to answer; random: it looks at random places"""
     reward: str = "clipped-linear"
     """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
     reward_gradient: Literal["stop", "leak"] = "stop"
     """stop: the reward is a constant, as in the theory; leak: the authors' code, which differentiates through it"""
+
+    credit: Literal["last", "every"] = "last"
+    """last: the answer after the last glimpse is trained and rewarded; every: the answer after each glimpse is"""
+    discount: float = 1.0
+    """with credit every: weight of a reward one glimpse later"""
+    oracle: str = ""
+    """checkpoint or run of an agent whose frozen discriminator pays the reward; this agent's own if empty"""
+
+    stop: Literal["threshold", "bernoulli"] = "threshold"
+    """dt-ram. threshold: it answers once the stop probability exceeds 1/2 (the authors); bernoulli: it is drawn"""
+    latency: Literal["discount", "none", "always", "right", "weighted"] = "discount"
+    """dt-ram's price of a glimpse. discount: reward * 0.99^glimpses; the others subtract a tenth of the time used:
+    always, when right, or weighted by the reward (accuracy rewards: by the batch's accuracy)"""
 
     data: Literal["published", "fixed", "fresh"] = "fixed"
     """published: the paper's canvases, bit for bit; fixed: one set drawn from the seed; fresh: new ones every epoch"""
@@ -54,11 +67,15 @@ class Config:
     """hidden units of the policy"""
     location_std: float = 0.05
     """standard deviation of the Gaussian policy, in units of half a canvas"""
+    location_bias: Literal["shared", "sweep"] = "shared"
+    """bias of the policy's mean. shared: one for all glimpses; sweep: one for each, to begin with along a sweep"""
 
     reinforce_weight: float = 0.01
     """weight of the policy-gradient loss beside the classification loss"""
     learning_rate: float = 3e-4
     """Adam's step size"""
+    policy_rate: float = 1.0
+    """the policy's step size over that of everything else"""
     decay_epochs: int = 0
     """epochs over which a cosine lowers the step size to a hundredth; 0 keeps it constant"""
     batch: int = 256
@@ -86,11 +103,13 @@ class Config:
             _check_range(name, getattr(self, name), 0, 2**31 - 1)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("scales", self.scales, 1, 10)
-        for name in ("location_std", "learning_rate"):
+        for name in ("location_std", "learning_rate", "policy_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be a positive number")
         if not 0 <= self.reinforce_weight < float("inf"):
             raise UserError(f"--reinforce-weight is {self.reinforce_weight}; it must be at least 0")
+        if not 0 <= self.discount <= 1:
+            raise UserError(f"--discount is {self.discount}; it must lie between 0 and 1")
         if not 0 < self.validation_fraction < 1:
             raise UserError(f"--validation-fraction is {self.validation_fraction}; it must lie between 0 and 1")
         if self.largest_patch > self.canvas:
@@ -98,6 +117,8 @@ class Config:
                 f"the largest patch ({self.largest_patch} pixels: --patch {self.patch}, --scales {self.scales}, "
                 f"--scale-factor {self.scale_factor}) is larger than the canvas (--canvas {self.canvas})"
             )
+        if self.model == "dt-ram" and self.credit == "every":
+            raise UserError("--credit every does not go with --model dt-ram: its answer counts when it stops")
         published = {"canvas": 60, "distractors": 4, "distractor_size": 8, "train_size": 60_000, "test_size": 10_000}
         for name, value in published.items():
             if self.data == "published" and getattr(self, name) != value:
@@ -105,6 +126,11 @@ class Config:
                     f"{_flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
                     "use --data fixed or --data fresh"
                 )
+
+    @property
+    def most_glimpses(self) -> int:
+        """Glimpses before the answer at the latest: an agent that never decides to stop takes one more."""
+        return self.glimpses + (self.model == "dt-ram")
 
     @property
     def largest_patch(self) -> int:

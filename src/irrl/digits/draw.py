@@ -110,7 +110,7 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
         raise UserError(f"--cases is {count}; it must be from 1 to {total}, the number of test canvases")
     picked = keys.generator(seed, "evaluation").choice(total, count, replace=False)
     images, labels = canvases.images[picked], canvases.labels[picked]
-    log_probs, gazes = agent.predict(images, seed=seed)
+    log_probs, gazes, used = agent.predict(images, seed=seed)
     pooled = pyramid(jnp.asarray(images), scales=config.scales, scale_factor=config.scale_factor)
     see = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
     features = np.asarray(jax.jit(jax.vmap(see, in_axes=1, out_axes=1))(gazes))
@@ -118,7 +118,8 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     watched = []
     for case, (image, label, log_prob) in enumerate(zip(images, labels, log_probs, strict=True)):
         answer, probability = int(log_prob.argmax()), float(np.exp(log_prob.max()))
-        watched.append(Case(image, int(label), answer, probability, squares(gazes[case], config), seen[case]))
+        looked = squares(gazes[case, : used[case]], config)
+        watched.append(Case(image, int(label), answer, probability, looked, seen[case, : used[case]]))
     return watched
 
 
@@ -145,20 +146,21 @@ def gaze_figure(cases: list[Case]) -> Figure:
 
 def film(cases: list[Case]) -> list[UInt8[np.ndarray, "height width 3"]]:
     """One frame a glimpse: the path so far, its squares now, what the agent sees in them; at the end the answers."""
-    count, scales, _ = cases[0].squares.shape
+    count, scales = max(len(case.squares) for case in cases), cases[0].squares.shape[1]
     pitch = len(cases[0].canvas) / max(3, scales)
     frames = []
     for now in range(count):
         caption = f"glimpse {now + 1} of {count}, and what the agent sees"
         figure, grid = _gaze_grid(cases, caption, panel=pitch)
         for axes, case in zip(grid, cases, strict=True):
-            _draw_path(axes, case, upto=now)
-            for past in range(now):
+            latest = min(now, len(case.squares) - 1)  # it may have answered before
+            _draw_path(axes, case, upto=latest)
+            for past in range(latest):
                 _draw_square(axes, case, past, 0, alpha=0.6 if past else 1, width=1)
             for scale in range(scales):
-                _draw_square(axes, case, now, scale, alpha=0.7**scale, width=2)
-                _draw_seen(axes, case, now, scale, pitch)
-            _draw_title(axes, case, answered=now == count - 1)
+                _draw_square(axes, case, latest, scale, alpha=0.7**scale, width=2)
+                _draw_seen(axes, case, latest, scale, pitch)
+            _draw_title(axes, case, answered=now == count - 1 or latest < now)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         frames.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())

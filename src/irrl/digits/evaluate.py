@@ -28,6 +28,8 @@ class Predictions(NamedTuple):
     log_probs: Float[np.ndarray, "images classes"]
     locations: Float[np.ndarray, "images glimpses 2"]
     """(x, y) in [-1, 1] of each glimpse"""
+    glimpses: Int[np.ndarray, "images"]
+    """how many it took before it answered"""
 
     @property
     def answers(self) -> Int[np.ndarray, "images"]:
@@ -38,10 +40,11 @@ class Predictions(NamedTuple):
 @partial(jax.jit, static_argnames="config")
 def _predict_batch(
     params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: Config
-) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"]]:
+) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"], Int[Array, "batch"]]:
     def answer(params, canvases, draws):
         rolled = rollout(params, canvases, jnp.arange(len(canvases)), draws, config)
-        return discriminator_log_probs(params, rolled.hidden[-1]), rolled.locations.swapaxes(0, 1)
+        answered = rolled.hidden[rolled.stop_time, jnp.arange(len(canvases))]
+        return discriminator_log_probs(params, answered), rolled.locations.swapaxes(0, 1), rolled.stop_time + 1
 
     everywhere, shared = PartitionSpec(), PartitionSpec(AXIS)
     split = jax.shard_map(
@@ -54,14 +57,14 @@ def predict(
     params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
 ) -> Predictions:
     """Let the agent look at each canvas, taking the policy's mean location; `seed` draws the first glimpses."""
-    log_probs, locations, params = [], [], on_every(mesh(BATCH), params)  # may have been trained on fewer devices
+    params = on_every(mesh(BATCH), params)  # they may have been trained on fewer devices
+    parts = []
     for number, start in enumerate(range(0, len(canvases), BATCH)):
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
         outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
-        log_probs.append(np.asarray(outputs[0])[: len(batch)])
-        locations.append(np.asarray(outputs[1])[: len(batch)])
-    return Predictions(np.concatenate(log_probs), np.concatenate(locations))
+        parts.append([np.asarray(output)[: len(batch)] for output in outputs])
+    return Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt16
+from jaxtyping import Array, Bool, Float, Int, Key, UInt16
 
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
@@ -28,6 +28,8 @@ class Params(NamedTuple):
     locator_mean: Linear
     baseline: Linear
     classifier: Linear
+    locator_stop: Linear | None = None
+    """DT-RAM's decision to answer now"""
 
 
 class Draws(NamedTuple):
@@ -37,6 +39,8 @@ class Draws(NamedTuple):
     """the first location"""
     steps: Float[Array, "batch time 2"]
     """what is added to the policy's mean after each glimpse; the next location itself if locations are random"""
+    stops: Float[Array, "batch time"]
+    """the agent answers where its stop probability exceeds this"""
 
 
 class Rollout(NamedTuple):
@@ -50,19 +54,27 @@ class Rollout(NamedTuple):
     locator: Float[Array, "time batch locator_units"]
     samples: Float[Array, "time batch 2"]
     """what the policy drew after each glimpse, before clipping; the last is never looked at"""
+    stops: Bool[Array, "time batch"]
+    """whether it decided to answer after this glimpse"""
 
     @property
     def locations(self) -> Float[Array, "time batch 2"]:
         """Where it looked: (x, y) in [-1, 1]."""
         return self.sensor_inputs[..., -2:]
 
+    @property
+    def stop_time(self) -> Int[Array, "batch"]:
+        """The glimpse, from 0, after which it answered: the last one unless it decided to stop before."""
+        return self.stops.at[-1].set(True).argmax(0)
+
 
 class Outputs(NamedTuple):
     """What a batch of episodes says, differentiable in the parameters."""
 
-    log_probs: Float[Array, "batch classes"]
-    """the discriminator: log q(y|tau)"""
-    location_log_probs: Float[Array, "time batch"]
+    log_probs: Float[Array, "answers batch classes"]
+    """the discriminator: log q(y|tau) after the last glimpse, or after every one (`config.credit`)"""
+    action_log_probs: Float[Array, "time batch"]
+    """log-probability of what was done after each glimpse; 0 from the answer on"""
     baselines: Float[Array, "time batch"]
 
 
@@ -81,8 +93,29 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
         "baseline": (hidden, 1),
         "classifier": (hidden, CLASSES),
     }
+    if config.model == "dt-ram":
+        sizes["locator_stop"] = (config.locator_units, 1)
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
-    return Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
+    params = Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
+    if config.location_bias == "sweep":
+        bias = jnp.arctanh(sweep(config.glimpses - 1))
+        bias = jnp.concatenate([bias, jnp.zeros((1, 2))])  # the last location is never looked at
+        params = params._replace(locator_mean=Linear(params.locator_mean.weight, bias))
+    return params
+
+
+SWEPT = 0.6
+"""Half the side of the square that a sweep covers, in units of half a canvas."""
+
+
+def sweep(count: int) -> Float[Array, "count 2"]:
+    """`count` locations on a boustrophedon through the canvas's middle: row by row, to the right and back."""
+    rows = max(1, round(count**0.5))
+    along = jnp.linspace(0, rows * (1 - 1e-6), count)
+    row, across = jnp.floor(along), along % 1
+    across = jnp.where(row % 2 == 0, across, 1 - across)
+    down = (row + 0.5) / rows
+    return SWEPT * (2 * jnp.stack([across, down], axis=-1) - 1)
 
 
 def sensor_layer(params: Params) -> Linear:
@@ -106,13 +139,17 @@ def draw(config: Config, batch: int, *, key: Key[Array, ""], explore: bool) -> D
     """
     first_key, steps_key = jax.random.split(key)
     first = jax.random.uniform(first_key, (batch, 2), minval=-1, maxval=1)
+    shape = config.most_glimpses, batch, 2
     if config.model == "random":
-        steps = jax.random.uniform(steps_key, (config.glimpses, batch, 2), minval=-1, maxval=1)
+        steps = jax.random.uniform(steps_key, shape, minval=-1, maxval=1)
     elif explore:
-        steps = config.location_std * jax.random.normal(steps_key, (config.glimpses, batch, 2))
+        steps = config.location_std * jax.random.normal(steps_key, shape)
     else:
-        steps = jnp.zeros((config.glimpses, batch, 2))
-    return Draws(first, steps.swapaxes(0, 1))
+        steps = jnp.zeros(shape)
+    stops = jnp.full(shape[:2], 0.5)
+    if explore and config.stop == "bernoulli":
+        stops = jax.random.uniform(jax.random.fold_in(steps_key, 1), shape[:2])
+    return Draws(first, steps.swapaxes(0, 1), stops.T)
 
 
 def rollout(
@@ -122,23 +159,29 @@ def rollout(
     draws: Draws,
     config: Config,
 ) -> Rollout:
-    """Run the agent on `canvases[index]` for T glimpses."""
+    """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
     sensor, encoder = sensor_layer(params), encoder_layer(params)
 
-    def step(carry, draw):
-        hidden, location = carry
+    biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
+
+    def step(carry, now):
+        (hidden, location), (draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         encoding = jax.nn.relu(encoder(sensed))
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(hidden))
-        sample = draw if config.model == "random" else jnp.tanh(params.locator_mean(locator)) + draw
-        return (hidden, jnp.clip(sample, -1, 1)), Rollout(sensor_inputs, sensed, encoding, hidden, locator, sample)
+        sample = draw if config.model == "random" else jnp.tanh(locator @ params.locator_mean.weight + bias) + draw
+        stop = jnp.zeros(threshold.shape, bool)
+        if params.locator_stop is not None:
+            stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
+        kept = Rollout(sensor_inputs, sensed, encoding, hidden, locator, sample, stop)
+        return (hidden, jnp.clip(sample, -1, 1)), kept
 
     start = jnp.zeros((len(index), config.hidden_units)), draws.first
-    return jax.lax.scan(step, start, draws.steps.swapaxes(0, 1))[1]
+    return jax.lax.scan(step, start, (draws.steps.swapaxes(0, 1), draws.stops.T, biases))[1]
 
 
 def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
@@ -156,15 +199,39 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     sensed = replayed_relu_layer(sensor_layer(params), rows(rolled.sensor_inputs), rows(rolled.sensor))
     encoding = replayed_relu_layer(encoder_layer(params), sensed, rows(rolled.encoding))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
-    log_probs = discriminator_log_probs(params, hidden[-1])
-
     locator = replayed_relu_layer(params.locator_hidden, rows(rolled.hidden), rows(rolled.locator))
-    mean = jnp.tanh(params.locator_mean(locator)).reshape(time, batch, 2)
+    logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
+    mean = jnp.tanh(logits + jnp.broadcast_to(params.locator_mean.bias, (time, 2))[:, None])
+    action_log_probs = gaussian_log_prob(rolled.samples, mean, config.location_std)
     if config.model == "random":
-        location_log_probs = jnp.zeros((time, batch))
-    else:
-        location_log_probs = gaussian_log_prob(rolled.samples, mean, config.location_std)
-    return Outputs(log_probs, location_log_probs, params.baseline(rolled.hidden)[..., 0])
+        action_log_probs = jnp.zeros((time, batch))
+    if params.locator_stop is not None:
+        stop, move = stop_log_probs(params.locator_stop, locator.reshape(time, batch, -1))
+        if config.stop == "bernoulli":
+            action_log_probs += move
+        now = jnp.arange(time)[:, None]
+        action_log_probs = jnp.where(now < rolled.stop_time, action_log_probs, 0)
+        # Whoever has not stopped before the last glimpse must answer then: no decision of its own.
+        action_log_probs += jnp.where((now == rolled.stop_time) & (now < time - 1), stop, 0)
+    return Outputs(answers(params, hidden, rolled, config), action_log_probs, params.baseline(rolled.hidden)[..., 0])
+
+
+def answers(
+    params: Params, hidden: Float[Array, "time batch hidden_units"], rolled: Rollout, config: Config
+) -> Float[Array, "answers batch classes"]:
+    """`log q(y|tau)` after every glimpse or only when the agent answers (`config.credit`), from hidden states."""
+    if config.credit == "last":
+        stopped = rolled.stop_time, jnp.arange(hidden.shape[1])
+        hidden = hidden[stopped][None] if config.model == "dt-ram" else hidden[-1:]
+    return discriminator_log_probs(params, hidden)
+
+
+def stop_log_probs(
+    layer: Linear, locator: Float[Array, "*batch locator_units"]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """`log s` and `log(1 - s)` of the probability s of answering now, kept from 0.001 to 0.999."""
+    probability = jnp.clip(jax.nn.sigmoid(layer(locator)[..., 0]), 0.001, 0.999)
+    return jnp.log(probability), jnp.log1p(-probability)
 
 
 def perceive(
@@ -183,7 +250,7 @@ def perceive(
 
 
 def discriminator_log_probs(
-    params: Params, hidden: Float[Array, "batch hidden_units"]
-) -> Float[Array, "batch classes"]:
-    """`log q(y|tau)` from the core's last hidden state."""
+    params: Params, hidden: Float[Array, "*batch hidden_units"]
+) -> Float[Array, "*batch classes"]:
+    """`log q(y|tau)` from the core's hidden state after tau."""
     return jax.nn.log_softmax(params.classifier(hidden))

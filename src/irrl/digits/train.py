@@ -2,24 +2,25 @@
 
 import time
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from irrl import checkpoint, keys, rewards
 from irrl.devices import AXIS, mesh, my_share, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent
-from irrl.digits.model import Params, Rollout, draw, initial_params, replay, rollout
+from irrl.digits.model import Params, Rollout, answers, draw, initial_params, perceive, replay, rollout
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
-from irrl.returns import reinforce_with_baseline
+from irrl.loading import load
+from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -38,6 +39,7 @@ class Metrics(NamedTuple):
     reward: Float[Array, ""]
     classification_loss: Float[Array, ""]
     baseline_loss: Float[Array, ""]
+    glimpses: Float[Array, ""]
 
 
 class TrainState(NamedTuple):
@@ -54,13 +56,20 @@ def optimizer(config: Config, steps_per_epoch: int) -> optax.GradientTransformat
     rate = config.learning_rate
     if config.decay_epochs:
         rate = optax.cosine_decay_schedule(rate, config.decay_epochs * steps_per_epoch, alpha=0.01)
-    return optax.adam(rate)
+    adam = optax.adam(rate)
+    if config.policy_rate == 1:
+        return adam
+
+    def of_policy(params):
+        return params._replace(**{name: name.startswith("locator") for name in Params._fields})
+
+    return optax.chain(adam, optax.masked(optax.scale(config.policy_rate), of_policy))
 
 
 def initial_state(config: Config, steps_per_epoch: int) -> TrainState:
     """Fresh parameters and optimiser."""
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
-    return TrainState(params, optimizer(config, steps_per_epoch).init(params), jnp.int32(0), no_metrics())
+    return TrainState(params, optimizer(config, steps_per_epoch).init(cast(Any, params)), jnp.int32(0), no_metrics())
 
 
 def no_metrics() -> Metrics:
@@ -74,30 +83,68 @@ def means(metrics: Metrics) -> dict[str, float]:
     return {name: total / canvases for name, total in zip(Metrics._fields[1:], sums, strict=True)}
 
 
+LATENCY_DISCOUNT, LATENCY_WEIGHT = 0.99, 0.1
+"""What DT-RAM's glimpses cost (Li et al. 2023)."""
+
+
 def loss(
-    params: Params, rolled: Rollout, labels: Int[Array, "batch"], weights: Float[Array, "batch"], config: Config
+    params: Params,
+    rolled: Rollout,
+    labels: Int[Array, "batch"],
+    weights: Float[Array, "batch"],
+    config: Config,
+    oracle: Params | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Classification, baseline and policy-gradient losses of some episodes (Li et al. 2023), weighted and summed."""
+    """Classification, baseline and policy-gradient losses of some episodes (Li et al. 2023), weighted and summed.
+
+    Args:
+        oracle: a frozen agent, whose discriminator pays the reward for the same glimpses instead of this one's.
+    """
     outputs = replay(params, rolled, config)
-    reward = rewards.get(config.reward)(outputs.log_probs, labels, 1 / CLASSES)
+    targets = jnp.broadcast_to(labels, outputs.log_probs.shape[:2])
+    judged = outputs.log_probs
+    if oracle is not None:
+        judged = answers(oracle, perceive(oracle, rolled.sensor_inputs), rolled, config)
+    reward = rewards.get(config.reward)(judged, targets, 1 / CLASSES)
     if config.reward_gradient == "stop":
         reward = jax.lax.stop_gradient(reward)
-    policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, 0, 1))(
-        outputs.location_log_probs, reward, outputs.baselines
+    correct = outputs.log_probs[-1].argmax(-1) == labels
+    if config.model == "dt-ram":
+        reward = less_latency(reward, rolled.stop_time, correct, config)
+    returns = returns_to_come(reward, config.discount) if config.credit == "every" else reward[0]
+    acting = jnp.arange(len(rolled.stops))[:, None] <= rolled.stop_time
+    policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, -1, 1, 1))(
+        outputs.action_log_probs, returns, outputs.baselines, acting
     )
-    classification_loss = -jnp.take_along_axis(outputs.log_probs, labels[:, None], axis=1)[:, 0]
+    log_q = jnp.take_along_axis(outputs.log_probs, targets[..., None], axis=-1)[..., 0]
+    classification_loss = -log_q.mean(0)
     losses = classification_loss + baseline_loss + config.reinforce_weight * policy_loss
-    correct = outputs.log_probs.argmax(-1) == labels
-    sums = Metrics(
-        *(
-            (weights * values).sum()
-            for values in (jnp.ones_like(losses), losses, correct, reward, classification_loss, baseline_loss)
-        )
-    )
+    means = losses, correct, reward.mean(0), classification_loss, baseline_loss, rolled.stop_time + 1
+    sums = Metrics(weights.sum(), *((weights * values).sum() for values in means))
     return sums.loss, sums
 
 
-def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> TrainState:
+def less_latency(
+    reward: Float[Array, "1 batch"], stop_time: Int[Array, "batch"], correct: Bool[Array, "batch"], config: Config
+) -> Float[Array, "1 batch"]:
+    """DT-RAM's reward less the price of its time: `config.latency` says how (facts of Li et al. 2023, appendix)."""
+    late = -stop_time / config.most_glimpses
+    if config.latency == "none":
+        return reward
+    if config.latency == "discount":
+        return reward * LATENCY_DISCOUNT**stop_time
+    if config.latency == "always":
+        return reward + LATENCY_WEIGHT * late
+    by_accuracy = config.reward in ("accuracy", "signed-accuracy")
+    scale = 1.0 if by_accuracy else reward
+    if config.latency == "right":
+        return reward + LATENCY_WEIGHT * late * scale * correct
+    if by_accuracy:
+        scale = jax.lax.pmean(correct.mean(), AXIS)
+    return reward + LATENCY_WEIGHT * late * scale
+
+
+def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle: Params | None) -> TrainState:
     """One batch: run the agent, replay it for the gradient, take an Adam step.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
@@ -106,12 +153,12 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> Tra
     draws = draw(config, config.batch, key=key, explore=True)
     index, weights, draws = my_share((epoch.order[row], epoch.weights[row], draws))
     rolled = rollout(state.params, epoch.canvases, index, draws, config)
-    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config)
+    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config, oracle)
     gradient, sums = jax.lax.psum((gradient, sums), AXIS)
     gradient = jax.tree.map(lambda total: total / sums.canvases, gradient)
     updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(gradient, state.optimizer)
     return TrainState(
-        cast(Params, optax.apply_updates(state.params, updates)),
+        cast(Params, optax.apply_updates(cast(Any, state.params), updates)),
         optimizer_state,
         state.step + 1,
         jax.tree.map(jnp.add, state.metrics, sums),
@@ -119,15 +166,17 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config) -> Tra
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
-def train_steps(state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config) -> TrainState:
+def train_steps(
+    state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config, oracle: Params | None = None
+) -> TrainState:
     """Steps `start` to `stop` of an epoch in one compiled loop, on every device of `mesh(config.batch)`."""
 
-    def loop(state, epoch, start, stop):
-        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config), state)
+    def loop(state, epoch, start, stop, oracle):
+        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config, oracle), state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, epoch, start, stop)
+    return split(state, epoch, start, stop, oracle)
 
 
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
@@ -148,10 +197,11 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     if restored := run.restore():
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
     state = on_every(mesh(config.batch), state)
+    oracle = on_every(mesh(config.batch), oracle_of(config))
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
         number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
-        state = train_epoch(state, source.epoch(number), config, run)
+        state = train_epoch(state, source.epoch(number), config, oracle, run)
         step = int(state.step)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.metrics, state.params))):
             raise UserError(
@@ -195,13 +245,32 @@ def check_reward(config: Config) -> None:
         raise UserError(f"the reward {config.reward!r} gives {paid} for 2 canvases; it must give one number for each")
 
 
-def train_epoch(state: TrainState, epoch: Epoch, config: Config, run: Run) -> TrainState:
+def oracle_of(config: Config) -> Params | None:
+    """The weights of the agent that `config.oracle` names, if any.
+
+    Raises:
+        UserError: it cannot be loaded, or its glimpses are not those of `config`.
+    """
+    if not config.oracle:
+        return None
+    agent = load(config.oracle)
+    for name in ("canvas", "patch", "scales", "scale_factor"):
+        wanted, found = getattr(config, name), getattr(agent.config, name)
+        if wanted != found:
+            raise UserError(
+                f"--oracle {config.oracle}: its {name.replace('_', ' ')} is {found}, this agent's {wanted}; "
+                "both must see the same glimpses"
+            )
+    return agent.params
+
+
+def train_epoch(state: TrainState, epoch: Epoch, config: Config, oracle: Params | None, run: Run) -> TrainState:
     """The rest of an epoch, in looks of about a second; ends early when `run.stop_requested`."""
     steps, total = len(epoch.order), len(epoch.order) * config.epochs
     row, look = int(state.step) % steps, 1
     while row < steps and not run.stop_requested:
         began, stop = time.perf_counter(), min(row + look, steps)
-        state = train_steps(state, epoch, row, stop, config=config)
+        state = train_steps(state, epoch, row, stop, config=config, oracle=oracle)
         run.progress(int(state.step), total)
         look = max(1, round((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
         row = stop

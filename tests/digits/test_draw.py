@@ -59,7 +59,8 @@ def case(answer: int = 4, glimpses: int = 3) -> Case:
     fine = np.array([[4, 4, 2], [20, 10, 2], [10, 20, 2]])[:glimpses]
     seen = np.zeros((glimpses, 2, 2, 2))
     seen[-1, 1, 0, 1] = 1
-    return Case(canvas, 4, answer, 0.5, np.stack([fine, fine + np.array([-1, -1, 2])], axis=1), seen)
+    probabilities = np.where(np.arange(10) == answer, 0.5, 0.5 / 9)
+    return Case(canvas, 4, probabilities, np.stack([fine, fine + np.array([-1, -1, 2])], axis=1), seen)
 
 
 def pixels(figure) -> np.ndarray:
@@ -191,7 +192,7 @@ def test_watch_tells_what_the_agent_did():
         (original,) = (number for number, image in enumerate(canvases().images) if (image == seen.canvas).all())
         assert seen.label == canvases().labels[original]
         assert seen.answer == predictions.answers[number]
-        assert seen.probability == pytest.approx(np.exp(predictions.log_probs[number, seen.answer]))
+        np.testing.assert_allclose(seen.probabilities, np.exp(predictions.log_probs[number]), rtol=1e-5)
         assert seen.squares.tolist() == squares(predictions.locations[number], CONFIG).tolist()
         left, top, side = np.clip(seen.squares[0, 0], 0, 26)
         if (seen.squares[0, 0] == (left, top, side)).all():

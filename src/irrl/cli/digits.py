@@ -121,6 +121,49 @@ def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 12, see
         print(path)
 
 
+@app.command(name="import")
+def import_command(file: Path, *, out: Path) -> None:
+    """Convert a released RAM checkpoint of the paper's authors (a PyTorch file) for `test`, `draw` and `predict`.
+
+    PyTorch is not needed, and nothing that the file may ask for is run.
+
+    Args:
+        file: the authors' .pth.tar file.
+        out: the folder to make.
+    """
+    from irrl.digits.importer import import_checkpoint
+
+    state = import_checkpoint(file, out)
+    print(f"{out}: {state['epoch']} epochs, {state['best_valid_acc']:.2f} % on validation by the authors' record")
+
+
+@app.command(name="predict")
+def predict_command(
+    model: Path,
+    images: Annotated[list[Path], Parameter(negative="")],
+    *,
+    out: Path = Path(),
+    seed: Whole = 0,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say which digit is in a picture, and draw where the agent looked.
+
+    Args:
+        model: a run's folder (its best checkpoint) or a checkpoint file.
+        images: picture files (PNG, JPEG, ...), each with one digit; or canvases of the agent's own size.
+        out: folder for the pictures of the glimpses, NAME-glimpses.png; the current one by default.
+        seed: draws the first glimpses.
+        as_json: print JSON.
+    """
+    from irrl.digits.predict import predict
+
+    answers = predict(model, images, out, seed=seed)
+    if as_json:
+        print(json.dumps([answer.as_json() for answer in answers]))
+    else:
+        print("\n".join(map(str, answers)))
+
+
 @app.command(name="data")
 def data_command(
     *,

@@ -1,6 +1,7 @@
 """Pictures: where a trained agent looks and what it answers, how it learned, and what canvases look like."""
 
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,14 +46,19 @@ class Case(NamedTuple):
     """A canvas, and what the agent did with it."""
 
     canvas: UInt16[np.ndarray, "canvas canvas"]
-    label: int
-    answer: int
-    probability: float
-    """that the agent gives its answer"""
+    label: int | None
+    """the digit on it; None if nobody knows"""
+    probabilities: Float[np.ndarray, "classes"]
+    """that the agent gives each digit"""
     squares: Int[np.ndarray, "glimpses scales 3"]
     """(x, y) of the top left pixel, and side, of what each glimpse covers"""
     seen: Float[np.ndarray, "glimpses scales patch patch"]
     """each glimpse as the agent gets it, pixels in [0, 1]"""
+
+    @property
+    def answer(self) -> int:
+        """The likeliest digit."""
+        return int(self.probabilities.argmax())
 
 
 def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
@@ -105,22 +111,28 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     Raises:
         UserError: there are not that many.
     """
-    total, config = len(canvases.labels), agent.config
+    total = len(canvases.labels)
     if not 1 <= count <= total:
         raise UserError(f"--cases is {count}; it must be from 1 to {total}, the number of test canvases")
     picked = keys.generator(seed, "evaluation").choice(total, count, replace=False)
-    images, labels = canvases.images[picked], canvases.labels[picked]
+    return look(agent, canvases.images[picked], canvases.labels[picked].tolist(), seed=seed)
+
+
+def look(
+    agent: Agent, images: UInt16[np.ndarray, "images canvas canvas"], labels: Sequence[int | None], *, seed: int
+) -> list[Case]:
+    """Let the agent look at each canvas; `seed` draws the first glimpses. A label is None where nobody knows it."""
+    config = agent.config
     log_probs, gazes, used = agent.predict(images, seed=seed)
     pooled = pyramid(jnp.asarray(images), scales=config.scales, scale_factor=config.scale_factor)
     see = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
     features = np.asarray(jax.jit(jax.vmap(see, in_axes=1, out_axes=1))(gazes))
     seen = features.reshape(*gazes.shape[:2], config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
-    watched = []
-    for case, (image, label, log_prob) in enumerate(zip(images, labels, log_probs, strict=True)):
-        answer, probability = int(log_prob.argmax()), float(np.exp(log_prob.max()))
-        looked = squares(gazes[case, : used[case]], config)
-        watched.append(Case(image, int(label), answer, probability, looked, seen[case, : used[case]]))
-    return watched
+    gazed = zip(images, labels, np.exp(log_probs), gazes, seen, used, strict=True)
+    return [
+        Case(image, label, chances, squares(gaze[:taken], config), views[:taken])
+        for image, label, chances, gaze, views, taken in gazed
+    ]
 
 
 def squares(locations: Float[np.ndarray, "glimpses 2"], config: Config) -> Int[np.ndarray, "glimpses scales 3"]:
@@ -134,13 +146,30 @@ def gaze_figure(cases: list[Case]) -> Figure:
     """Each canvas with all its glimpses: squares at every scale, and the path of the gaze through their centres."""
     figure, grid = _gaze_grid(cases, "digit → answer, its probability")
     for axes, case in zip(grid, cases, strict=True):
-        last = len(case.squares) - 1
-        _draw_path(axes, case, upto=last)
-        for glimpse in range(last + 1):
-            ends = glimpse in (0, last)
-            for scale in range(case.squares.shape[1]):
-                _draw_square(axes, case, glimpse, scale, alpha=(0.5 if ends else 0.3) ** scale, width=2 if ends else 1)
+        _draw_gaze(axes, case)
         _draw_title(axes, case, answered=True)
+    return figure
+
+
+def draw_answer(case: Case, path: Path) -> None:
+    """Draw `answer_figure` into the PNG file `path`."""
+    replace_by(path, partial(_write_png, answer_figure(case)))
+
+
+def answer_figure(case: Case) -> Figure:
+    """One canvas, large, with all its glimpses, and beside it the probability that the agent gives each digit."""
+    panel = 0.6 * len(case.canvas)
+    figure, (axes,) = _gaze_grid([case], "", panel=panel, pixels=360)
+    _draw_gaze(axes, case)
+    _draw_title(axes, case, answered=True)
+    left, row, longest = len(case.canvas) + 0.12 * panel, len(case.canvas) / CLASSES, 0.6 * panel
+    for digit, probability in enumerate(case.probabilities.tolist()):
+        middle = (digit + 0.5) * row
+        color = "#0a64d8" if digit == case.answer else "#8e8e93"
+        bar = Rectangle((left, middle - row / 4), longest * probability, row / 2, facecolor=color, clip_on=False)
+        axes.add_patch(bar)
+        axes.text(left - 0.03 * panel, middle, str(digit), ha="right", va="center")
+        axes.text(left + longest * probability + 0.03 * panel, middle, f"{probability:.1%}", va="center")
     return figure
 
 
@@ -214,10 +243,10 @@ def _grid(
     return figure, grid
 
 
-def _gaze_grid(cases: list[Case], caption: str, panel: int | float = 0) -> tuple[Figure, list[Axes]]:
+def _gaze_grid(cases: list[Case], caption: str, panel: int | float = 0, pixels: int = 180) -> tuple[Figure, list[Axes]]:
     """The canvases without any glimpse, under a legend."""
     side = len(cases[0].canvas)
-    figure, grid = _grid(len(cases), side, columns=4, pixels=180, panel=panel, legend=True)
+    figure, grid = _grid(len(cases), side, columns=4, pixels=pixels, panel=panel, legend=True)
     for axes, case in zip(grid, cases, strict=True):
         _draw_pixels(axes, case.canvas / FULL_LEVEL, side)
     colors = {"first glimpse": FIRST, "later": LATER, "last": LAST}
@@ -235,6 +264,15 @@ def _draw_pixels(
 ) -> None:
     style = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
     axes.imshow(image, extent=(left, left + side, top + side, top), **style)
+
+
+def _draw_gaze(axes: Axes, case: Case) -> None:
+    last = len(case.squares) - 1
+    _draw_path(axes, case, upto=last)
+    for glimpse in range(last + 1):
+        ends = glimpse in (0, last)
+        for scale in range(case.squares.shape[1]):
+            _draw_square(axes, case, glimpse, scale, alpha=(0.5 if ends else 0.3) ** scale, width=2 if ends else 1)
 
 
 def _draw_path(axes: Axes, case: Case, *, upto: int) -> None:
@@ -260,10 +298,10 @@ def _draw_seen(axes: Axes, case: Case, glimpse: int, scale: int, pitch: float) -
 
 
 def _draw_title(axes: Axes, case: Case, *, answered: bool) -> None:
-    text = f"{case.answer}   {case.probability:.0%}" if answered else "?"
-    color = WRONG if answered and case.answer != case.label else "black"
+    text = f"{case.answer}   {case.probabilities.max():.0%}" if answered else "?"
+    color = WRONG if answered and case.label not in (None, case.answer) else "black"
     middle = len(case.canvas) / 2 / axes.get_xlim()[1]
-    axes.set_title(f"{case.label} → {text}", x=middle, color=color, pad=4)
+    axes.set_title(text if case.label is None else f"{case.label} → {text}", x=middle, color=color, pad=4)
 
 
 def _color(case: Case, glimpse: int) -> str:

@@ -1,0 +1,114 @@
+"""The authors' released checkpoints of the recurrent attention model, turned into ours."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from irrl import checkpoint
+from irrl.digits.config import Config, preset
+from irrl.digits.model import Params, initial_params
+from irrl.errors import UserError
+from irrl.recurrent import Linear
+from irrl.run import DiskRun
+from irrl.torch_file import read_torch_file
+
+LAYERS = {
+    "sensor_patch": "sensor.fc1",
+    "sensor_location": "sensor.fc2",
+    "encoder_patch": "sensor.fc3",
+    "encoder_location": "sensor.fc4",
+    "core_input": "rnn.i2h",
+    "core_hidden": "rnn.h2h",
+    "locator_hidden": "locator.fc",
+    "locator_mean": "locator.fc_lt",
+    "baseline": "baseliner.fc",
+    "classifier": "classifier.fc",
+}
+"""Our name of each layer, and the authors'."""
+
+
+def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
+    """Convert a released checkpoint into a folder that `irrl.load`, `irrl digits test` and `draw` take.
+
+    Its settings are those of the preset `paper`. The optimiser's state stays behind: the agent can be used, but not
+    trained on.
+
+    Args:
+        file: the authors' file: a dictionary of `epoch`, `best_valid_acc` (in per cent), `model_state` and more.
+        out: the folder to make.
+
+    Returns:
+        The checkpoint's state: `epoch` and `best_valid_acc` as in the file, `step` and `best` as in every run.
+
+    Raises:
+        UserError: the file is not such a checkpoint (the message names the first layer that is missing or of another
+            shape), or `out` exists and is not an empty folder, or it cannot be written.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: already exists, and nothing there is overwritten; choose another folder")
+    config = preset("paper")
+    saved = read_torch_file(file)
+    try:
+        epoch, best = _progress(saved)
+        params = params_of(saved["model_state"], config)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    trained_on = config.train_size - round(config.validation_fraction * config.train_size)
+    steps = epoch * -(-trained_on // config.batch)
+    state = {"step": steps, "epoch": epoch, "best": best / 100, "best_valid_acc": best}
+    with DiskRun.open(out, "digits", dataclasses.asdict(config), resume="never") as run:
+        arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
+        run.save(arrays, state, best=True, keep=False)
+    return state
+
+
+def params_of(model_state: Mapping[str, Any], config: Config) -> Params:
+    """The authors' weights, outputs x inputs there, as ours, inputs x outputs.
+
+    Raises:
+        UserError: an array is missing, superfluous, of another shape or type, or holds NaN or infinity.
+    """
+    names = {f"{theirs}.{kind}" for theirs in LAYERS.values() for kind in ("weight", "bias")}
+    for name in sorted(set(map(str, model_state)) - names):
+        raise UserError(f"model_state has {name[:60]!r}, which the recurrent attention model has not")
+    wanted = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
+    layers = {}
+    for ours, theirs in LAYERS.items():
+        inputs, outputs = getattr(wanted, ours).weight.shape
+        weight = _array(model_state, f"{theirs}.weight", (outputs, inputs))
+        bias = _array(model_state, f"{theirs}.bias", (outputs,))
+        layers[ours] = Linear(jnp.asarray(weight.T), jnp.asarray(bias))
+    return Params(**layers)
+
+
+def _progress(saved: Any) -> tuple[int, float]:
+    """`epoch` and `best_valid_acc`, once it is clear that `saved` has them and a `model_state`."""
+    kinds = {"epoch": int, "best_valid_acc": float, "model_state": dict}
+    if not isinstance(saved, dict):
+        raise UserError("does not hold a dictionary; a released checkpoint has epoch, best_valid_acc and model_state")
+    for name, kind in kinds.items():
+        if not isinstance(saved.get(name), kind):
+            raise UserError(f"has no {name} of type {kind.__name__}; a released checkpoint has {', '.join(kinds)}")
+    epoch, best = saved["epoch"], saved["best_valid_acc"]
+    if not (0 <= epoch < 2**31 and 0 <= best <= 100):
+        raise UserError("records an epoch or a best_valid_acc that cannot be; they must be a count and per cent")
+    return epoch, best
+
+
+def _array(model_state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = model_state.get(name)
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"model_state has no tensor {name!r}")
+    if array.shape != shape or array.dtype != np.float32:
+        raise UserError(
+            f"{name!r} is {array.dtype}{list(array.shape)}; the paper's model has float32{list(shape)}: "
+            "only RAM with one 4x4 patch can be imported"
+        )
+    if not np.isfinite(array).all():
+        raise UserError(f"{name!r} holds NaN or infinite numbers")
+    return array

@@ -6,7 +6,6 @@ takes RUNS_FOLDER/paper-{leak,stop}-{1,2,3}, copies config, environment and metr
 paper-preset.png and the table of summary.json.
 """
 
-import csv
 import json
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from irrl.digits.comparison import published
 from irrl.run import read_rows
 
 HERE = Path(__file__).parent
@@ -50,10 +50,15 @@ def main() -> None:
             "validation_accuracy_percent": [round(float(value), 2) for value in accuracy[:, -1]],
             "mean": round(float(accuracy[:, -1].mean()), 2),
         }
-    with (HERE.parent / "published" / "ram.csv").open() as file:
-        published = [(int(row["epoch"]), float(row["clipped-linear"])) for row in csv.DictReader(file)]
-    shown = [point for point in published if point[0] <= 100]
-    axes.plot(*zip(*shown, strict=True), "k--o", markersize=4, label="published mean, read off the plot")
+    paper = published("ram")["clipped-linear"]
+    shown = paper.epochs <= 100
+    axes.plot(
+        paper.epochs[shown],
+        100 * paper.accuracy[shown],
+        "k--o",
+        markersize=4,
+        label="published mean, read off the plot",
+    )
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 60), xlim=(0, 102))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper left")

@@ -239,6 +239,32 @@ class DiskRun(Run):
         return checkpoint
 
 
+def epochs_done(
+    folder: Path, task: str, config: dict[str, Any], *, resume: str = "auto", free: Set[str] = frozenset()
+) -> int:
+    """Epochs that the run in `folder` has behind it, 0 if there is none; nothing is touched.
+
+    Raises:
+        UserError: `DiskRun.open` would refuse to go on there with this config.
+    """
+    _check_folder(folder, json.loads(json.dumps({"task": task, "config": config})), free, resume)
+    with suppress(UserError, KeyError):
+        return load(folder / "last.safetensors").state["epoch"]
+    return 0
+
+
+def read_config(folder: Path, task: str) -> dict[str, Any]:
+    """The config of the run in `folder`.
+
+    Raises:
+        UserError: there is none, or it belongs to another task.
+    """
+    recorded = _read_json(folder / "config.json", otherwise={})
+    if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
+        raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")
+    return recorded["config"]
+
+
 def environment() -> dict[str, Any]:
     """Describe what this process runs on: versions, git commit, hardware and command line; no host name."""
     import jax

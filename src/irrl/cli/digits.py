@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from irrl.cli.settings import Whole, settings_of
 from irrl.digits.config import FREE, Config, preset
 from irrl.errors import UserError
+from irrl.seeds import folders_of_seeds
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
@@ -23,6 +24,7 @@ def train_command(
     *,
     out: Path,
     preset_name: Annotated[str, Parameter(name="--preset")] = "paper",
+    seeds: Whole = 1,
     resume: str = "auto",
     threads: Whole | None = None,
     tensorboard: bool = False,
@@ -32,8 +34,9 @@ def train_command(
     """Train an agent. Stopped or killed, the same command goes on where it was.
 
     Args:
-        out: the run's folder.
+        out: the run's folder; with several seeds it holds a folder seed-N for each.
         preset_name: a full set of settings, which the flags below override: paper, demo.
+        seeds: how many seeds to train one after the other, counting up from --seed.
         resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
             from which a new folder goes on.
         threads: processor cores to use; all by default.
@@ -43,34 +46,55 @@ def train_command(
     for name in ("mnist", "oracle"):
         if settings.get(name):
             settings[name] = str(Path(settings[name]).resolve())  # a run must go on from another directory too
-    config = preset(preset_name, **settings)
+    first = preset(preset_name, **settings)
+    folders = folders_of_seeds(out, first.seed, seeds)
+    configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
+    if seeds > 1 and resume not in ("auto", "never"):
+        raise UserError(f"--resume {resume} goes with a single seed: leave out --seeds")
     from irrl.devices import use_cores
 
     use_cores(threads)
+    from irrl.digits.train import check_reward
+    from irrl.run import epochs_done, read_rows
+
+    # Before the first training: their complaints leave nothing behind.
+    check_reward(first)
+    for folder, config in configs.items():
+        epochs_done(folder, "digits", dataclasses.asdict(config), resume=resume, free=FREE)
+    stopped = False
+    for folder, config in configs.items():
+        if epochs_done(folder, "digits", dataclasses.asdict(config), free=FREE) < config.epochs and not stopped:
+            if seeds > 1:
+                print(f"seed {config.seed}: {folder}", file=sys.stderr)
+            stopped = _train_run(folder, config, resume, tensorboard=tensorboard, wandb=wandb)
+        epoch = epochs_done(folder, "digits", dataclasses.asdict(config), free=FREE)
+        if epoch < config.epochs:
+            saved = "stopped and saved" if any(out.rglob("last.*")) else "stopped before there was anything to save"
+            print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
+            return 130
+        rows = read_rows(folder / "metrics.jsonl")
+        best = max((row["validation_accuracy"] for row in rows if "validation_accuracy" in row), default=float("nan"))
+        print(f"{folder}: epoch {epoch}, best validation accuracy {best:.2%}")
+    return 0
+
+
+def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, wandb: bool) -> bool:
+    """Train in one folder; True if the user asked to stop."""
     from irrl.cli.progress import ProgressLine
     from irrl.digits.source import Source
-    from irrl.digits.train import check_reward, train
+    from irrl.digits.train import train
     from irrl.listeners import TensorBoardListener, WandbListener
     from irrl.run import DiskRun
 
-    # Before the folder is made: their complaints leave nothing behind.
-    check_reward(config)
-    source = Source(config)
-    with DiskRun.open(out, "digits", dataclasses.asdict(config), resume=resume, free=FREE) as run, run.interruptible():
+    source, settings = Source(config), dataclasses.asdict(config)  # its complaints, too, leave nothing behind
+    with DiskRun.open(folder, "digits", settings, resume=resume, free=FREE) as run, run.interruptible():
         run.listeners.append(ProgressLine(config.epochs))
         if tensorboard:
-            run.listeners.append(TensorBoardListener(out))
+            run.listeners.append(TensorBoardListener(folder))
         if wandb:
-            run.listeners.append(WandbListener(out, dataclasses.asdict(config)))
+            run.listeners.append(WandbListener(folder, settings))
         train(config, run, source)
-        epoch = run.history[-1]["epoch"] if run.history else 0
-        validations = [row["validation_accuracy"] for row in run.history if "validation_accuracy" in row]
-        if epoch < config.epochs:
-            saved = "stopped and saved" if any(out.glob("last.*")) else "stopped before there was anything to save"
-            print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
-            return 130
-    print(f"{out}: epoch {epoch}, best validation accuracy {max(validations, default=float('nan')):.2%}")
-    return 0
+        return run.stop_requested
 
 
 @app.command(name="test")
@@ -228,6 +252,52 @@ def data_command(
     if sheet:
         draw_sheet(training, sheet)
         print(sheet)
+
+
+@app.command(name="compare")
+def compare_command(
+    runs: list[Path],
+    /,
+    *,
+    epoch: Whole | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Compare runs over their seeds: a table of rewards, or whatever else the runs differ in.
+
+    Args:
+        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one row.
+        epoch: compare at this epoch; by default at the last one that all of them have reached.
+        as_json: print JSON.
+    """
+    from irrl.digits.comparison import compare, groups_of, table
+
+    compared = compare(groups_of(runs), epoch)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(row) for row in compared], indent=2))
+    else:
+        from rich.console import Console
+
+        Console(markup=False, highlight=False).print(table(compared))
+
+
+figure = App(name="figure", help="Draw a figure of the paper from runs.")
+app.command(figure)
+
+
+@figure.default
+def figure_command(name: Literal["ram", "dt-ram", "hacking"], runs: list[Path], /, *, out: Path) -> None:
+    """Draw validation accuracy against epochs, mean and interval over seeds, the published curves dashed behind.
+
+    Args:
+        name: the published curves: the recurrent attention model, the one that decides when to stop, or rewards from a
+            converged discriminator.
+        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one curve.
+        out: the picture: a png, pdf or svg file.
+    """
+    from irrl.digits.figures import draw_curves
+
+    draw_curves(name, runs, out)
+    print(out)
 
 
 def _command_to_go_on() -> str:

@@ -229,7 +229,7 @@ def fragility(stages: Sequence[Stage]) -> Figure:
     drawn = [name for name in stages[0].noise if name != "signed-accuracy"]
     families = dict.fromkeys(name.removeprefix("clipped-") for name in drawn)
     colors = dict(zip([name for name in families if name not in COLORS], cycle(OTHER_COLORS), strict=False)) | COLORS
-    figure = Figure(figsize=(2 + 3.4 * count, 11))
+    figure = Figure(figsize=(4.2 + 2.8 * count, 11))
     figure.set_layout_engine("constrained")
     drawn_bins = [part for stage in chosen for part in stage.noise[drawn[0]][1] if part.cases >= FEWEST_CASES]
     least = min((part.p for part in drawn_bins), default=0.01)
@@ -250,7 +250,7 @@ def fragility(stages: Sequence[Stage]) -> Figure:
         column[3].set_xlabel(r"oracle's posterior $p(y|\tau)$")
         for axes in column:
             axes.axvline(1 / CLASSES, color="black", linewidth=0.8, linestyle=":")
-            axes.set(xscale="log", xlim=(0.6 * least, 1.4))
+            axes.set(xlim=(0.6 * least, 1.4), xscale="log")
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.25)
         for axes in (column[0], column[2]):
@@ -261,11 +261,11 @@ def fragility(stages: Sequence[Stage]) -> Figure:
         column[1].set_yscale("log")
         column[1].set_ylim(1e-3, 100)
         column[3].set_ylim(bottom=0)
-    for axes, quantity in zip(grid[:, 0], ("bias", "standard deviation") * 2, strict=True):
-        axes.set_ylabel(quantity)
-    for row, which in ((0, "unclipped"), (2, "clipped, and accuracy")):
-        style = {"transform": grid[row, 0].transAxes, "weight": "bold", "va": "top"}
-        grid[row, 0].text(0.03, 0.97, which, **style)
+        for axes in column:
+            axes.minorticks_off()
+    rewards_of_row = ("unclipped",) * 2 + ("clipped, and accuracy",) * 2
+    for axes, quantity, which in zip(grid[:, 0], ("bias", "standard deviation") * 2, rewards_of_row, strict=True):
+        axes.set_ylabel(f"{quantity}\n{which}")
     marks = [Line2D([], [], color=color, linewidth=4, label=name) for name, color in colors.items()]
     marks += [
         Line2D([], [], color="black", marker="o", linewidth=0.6, label="measured"),

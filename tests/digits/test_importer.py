@@ -59,7 +59,7 @@ def test_the_network_answers_as_the_authors_network_does(imported):
     def relu(inputs):
         return np.maximum(inputs, 0)
 
-    for image, log_probs, locations in zip(images, *predictions, strict=True):
+    for image, log_probs, locations, _ in zip(images, *predictions, strict=True):
         padded, hidden = np.pad((image / 256 - 0.1307) / 0.3081, 2), np.zeros(256)
         location = locations[0]
         for seen_at in locations:

@@ -188,6 +188,40 @@ def predict_command(
         print("\n".join(map(str, answers)))
 
 
+@app.command(name="noise")
+def noise_command(
+    *models: Path,
+    oracle: Path,
+    out: Path = Path("noise"),
+    split: Literal["test", "validation"] = "test",
+    cases: Whole | None = None,
+    seed: Whole = 0,
+    reward: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    threads: Whole | None = None,
+) -> None:
+    """Measure how noisy discriminators and rewards are, against a converged discriminator, the oracle.
+
+    Args:
+        models: runs' folders (every checkpoint kept with --keep-every, else the best) or checkpoint files.
+        oracle: a converged run's folder or checkpoint; it answers over the glimpses that each model chose.
+        out: folder for delta.npz, noise.json, violins.png and rewards.png.
+        split: which canvases: test, or the training canvases held out for validation.
+        cases: how many canvases, the first ones; all by default.
+        seed: draws the first glimpses.
+        reward: a reward to measure beside the built-in ones; may be given several times.
+        threads: processor cores to use; all by default.
+    """
+    if not models:
+        raise UserError("give at least one run's folder or checkpoint")
+    from irrl.devices import use_cores
+
+    use_cores(threads)
+    from irrl.digits.noise import noise
+
+    for path in noise(models, oracle, out, split=split, cases=cases, seed=seed, more_rewards=reward):
+        print(path)
+
+
 @app.command(name="data")
 def data_command(
     *,

@@ -43,9 +43,8 @@ def train_command(
         tensorboard: write metrics for TensorBoard into the folder too.
         wandb: send metrics to Weights & Biases too (offline unless logged in).
     """
-    for name in ("mnist", "oracle"):
-        if settings.get(name):
-            settings[name] = str(Path(settings[name]).resolve())  # a run must go on from another directory too
+    if settings.get("mnist"):
+        settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
     first = preset(preset_name, **settings)
     folders = folders_of_seeds(out, first.seed, seeds)
     configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}

@@ -75,14 +75,14 @@ def test_a_run_folder_holds_what_it_should(trained):
 def test_test_prints_json_with_the_best_checkpoints_accuracy(trained, capsys):
     assert run("digits", "test", trained, "--split", "validation", "--seed", 1, "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert result == {"accuracy": result["accuracy"], "n": 30, "split": "validation", "seed": 1}
+    assert result == {"accuracy": result["accuracy"], "glimpses": 3.0, "n": 30, "split": "validation", "seed": 1}
     # The same canvases and the same first glimpses as in training.
     assert result["accuracy"] == max(row["validation_accuracy"] for row in rows_of(trained))
 
 
 def test_test_takes_a_checkpoint_and_another_seed(trained, capsys):
     assert run("digits", "test", trained / "epoch-000002.safetensors", "--seed", 7) == 0
-    assert "on 100 test canvases (seed 7)" in capsys.readouterr().out
+    assert "on 100 test canvases (seed 7), 3.00 glimpses a canvas" in capsys.readouterr().out
 
 
 def test_load_gives_the_model_back(trained):

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from irrl import keys
+from irrl import checkpoint, keys
+from irrl.devices import AXIS
 from irrl.digits.config import Config
 from irrl.digits.evaluate import predict
-from irrl.digits.model import draw, initial_params, rollout
+from irrl.digits.model import discriminator_log_probs, draw, initial_params, perceive, rollout
 from irrl.digits.source import Source, canvases_for_testing
-from irrl.digits.train import loss, train
+from irrl.digits.train import less_latency, loss, train
+from irrl.errors import UserError
 from irrl.run import MemoryRun
 from tiny import SETTINGS, write_mnist
 
@@ -112,3 +114,72 @@ def test_a_requested_stop_ends_within_the_epoch(config):
     train(config, run)
     assert run.history == []
     assert run.saved is not None and run.saved["step"] == 1 and run.saved["epoch"] == 0
+
+
+def test_an_oracle_pays_for_the_same_glimpses(config):
+    config = changed(config, reward="linear")
+    epoch = Source(config).epoch(1)
+    learner, oracle = (initial_params(config, key=keys.key(seed, "initial parameters")) for seed in (1, 2))
+    index, weights = epoch.order[0], epoch.weights[0]
+    rolled = rollout(learner, epoch.canvases, index, draw(config, 32, key=keys.key(1, "rollout"), explore=True), config)
+    labels = epoch.labels[index]
+
+    def metrics(params, **options):
+        return loss(params, rolled, labels, weights, config, **options)[1]
+
+    assert float(metrics(learner, oracle=learner).reward) == pytest.approx(float(metrics(learner).reward), rel=1e-5)
+    log_q = discriminator_log_probs(oracle, perceive(oracle, rolled.sensor_inputs)[-1])
+    paid = (jnp.exp(log_q[jnp.arange(32), labels]) - 0.1).sum()
+    assert float(metrics(learner, oracle=oracle).reward) == pytest.approx(float(paid), rel=1e-4)
+    # The online classifier goes on as before.
+    assert float(metrics(learner, oracle=oracle).classification_loss) == float(metrics(learner).classification_loss)
+
+
+def test_an_oracle_comes_from_a_checkpoint_and_must_see_the_same_glimpses(config, tmp_path):
+    def saved(config, name):
+        params = initial_params(config, key=keys.key(3, "initial parameters"))
+        state = {"task": "digits", "config": vars(config)}
+        checkpoint.save(tmp_path / name, checkpoint.flatten({"params": params}), state)
+        return str(tmp_path / name)
+
+    with_oracle = changed(config, oracle=saved(config, "oracle.safetensors"), epochs=1)
+    run, alone = MemoryRun(), MemoryRun()
+    train(with_oracle, run)
+    train(changed(config, epochs=1), alone)
+    assert run.history[0]["reward"] != alone.history[0]["reward"]
+    other = saved(changed(config, patch=4), "other.safetensors")
+    with pytest.raises(UserError, match=r"its patch is 4, this agent's 8"):
+        train(changed(config, oracle=other))
+    with pytest.raises(UserError, match="cannot read this checkpoint"):
+        train(changed(config, oracle=str(tmp_path / "missing.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("reward", "latency", "expected"),
+    [
+        ("clipped-linear", "none", [0.5, 0.8]),
+        ("clipped-linear", "discount", [0.5 * 0.99**2, 0.8]),
+        ("clipped-linear", "always", [0.5 - 0.1 * 2 / 4, 0.8]),
+        ("clipped-linear", "right", [0.5 - 0.1 * 0.5 * 2 / 4, 0.8]),
+        ("clipped-linear", "weighted", [0.5 - 0.1 * 0.5 * 2 / 4, 0.8]),
+        ("accuracy", "right", [0.5 - 0.1 * 2 / 4, 0.8]),
+        ("accuracy", "weighted", [0.5 - 0.1 * 0.5 * 2 / 4, 0.8]),
+    ],
+)
+def test_the_price_of_time_by_hand(config, reward, latency, expected):
+    """Three glimpses and a fourth. One agent is right after its third, the other wrong after its first."""
+    config = changed(config, model="dt-ram", reward=reward, latency=latency)
+    stop_time, correct = jnp.array([2, 0]), jnp.array([True, False])
+    paid = jax.vmap(lambda reward: less_latency(reward, stop_time, correct, config), axis_name=AXIS)
+    np.testing.assert_allclose(paid(jnp.array([[[0.5, 0.8]]]))[0, 0], expected, rtol=1e-6)
+
+
+def test_an_agent_that_pays_dearly_for_time_learns_to_answer_at_once(config, monkeypatch):
+    """On canvases no larger than a glimpse one look is enough."""
+    monkeypatch.setattr("irrl.digits.train.LATENCY_WEIGHT", 2.0)
+    easy = changed(config, canvas=8, distractors=0, epochs=30, evaluate_every=30, model="dt-ram", stop="bernoulli")
+    run = MemoryRun()
+    train(changed(easy, latency="always"), run)
+    assert run.history[0]["glimpses"] > 1.5
+    assert run.history[-1]["glimpses"] < 1.3
+    assert run.history[-1]["accuracy"] > 0.9

@@ -105,7 +105,7 @@ def test_command(
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     threads: Whole | None = None,
 ) -> None:
-    """Measure the accuracy of a trained agent.
+    """Measure the accuracy of a trained agent, and how many glimpses it takes.
 
     Args:
         model: a run's folder (its best checkpoint) or a checkpoint file.
@@ -121,11 +121,15 @@ def test_command(
     use_cores(threads)
     agent = irrl.load(model)
     canvases = canvases_for_testing(agent.config) if split == "test" else Source(agent.config).validation
-    result = {"accuracy": agent.accuracy(canvases, seed=seed), "n": len(canvases.labels), "split": split, "seed": seed}
+    predictions = agent.predict(canvases.images, seed=seed)
+    accuracy = float((predictions.answers == canvases.labels).mean())
+    result = {"accuracy": accuracy, "glimpses": float(predictions.glimpses.mean())}
+    result |= {"n": len(canvases.labels), "split": split, "seed": seed}
     if as_json:
         print(json.dumps(result))
     else:
-        print(f"accuracy {result['accuracy']:.2%} on {result['n']} {split} canvases (seed {seed})")
+        asked = f"{result['n']} {split} canvases (seed {seed})"
+        print(f"accuracy {accuracy:.2%} on {asked}, {result['glimpses']:.2f} glimpses a canvas")
 
 
 @app.command(name="draw")

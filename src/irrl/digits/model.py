@@ -104,7 +104,7 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     return params
 
 
-SWEPT = 0.6
+SWEPT = 0.45
 """Half the side of the square that a sweep covers, in units of half a canvas."""
 
 

@@ -314,3 +314,14 @@ def test_failed_save_leaves_the_old_file_and_no_half_written_one(tmp_path, monke
     assert path.read_bytes() == b"an older file"
     with pytest.raises(FileNotFoundError):
         save_npz(tmp_path / "nowhere" / "set.npz", canvases, canvases)
+
+
+def test_digits_can_lie_where_the_published_ones_do():
+    images = np.full((1, 28, 28), 255, np.uint8)
+    canvases = cluttered(
+        images, np.array([3]), 3000, np.random.default_rng(0), distractors=0, placement="published"
+    ).images
+    top, left = (canvases > 0).any(2).argmax(1), (canvases > 0).any(1).argmax(1)
+    assert (top.min(), top.max(), left.min(), left.max()) == (0, 32, 0, 31)
+    assert (top == 32).mean() == pytest.approx(28 / 60, abs=0.03)
+    assert np.bincount(left, minlength=32).std() < 3 * (3000 / 32) ** 0.5

@@ -268,7 +268,7 @@ def data_command(
     from irrl.digits.draw import sheet as draw_sheet
 
     clutter = {"canvas": canvas, "distractors": distractors, "distractor_size": distractor_size, "digits": digits}
-    clutter = {name: value for name, value in clutter.items() if value is not None}
+    clutter: dict[str, Any] = {name: value for name, value in clutter.items() if value is not None}
     digit_images = load_mnist(mnist)
     if variant == "paper":
         given = {"train": train, "test": test, "seed": seed} | clutter

@@ -34,8 +34,9 @@ class Config:
     """dt-ram's price of a glimpse. discount: reward * 0.99^glimpses; the others subtract a tenth of the time used:
     always, when right, or weighted by the reward (accuracy rewards: by the batch's accuracy)"""
 
-    data: Literal["published", "fixed", "fresh"] = "fixed"
-    """published: the paper's canvases, bit for bit; fixed: one set drawn from the seed; fresh: new ones every epoch"""
+    data: Literal["published", "published-fresh", "fixed", "fresh"] = "fixed"
+    """published: the paper's canvases, bit for bit; published-fresh: new ones like them every epoch, tested on the
+    published; fixed: one set drawn from the seed; fresh: new ones every epoch"""
     mnist: str = ""
     """folder of MNIST idx files, plain or gzipped; the packaged MNIST if empty"""
     train_size: int = 60_000
@@ -65,6 +66,8 @@ class Config:
     """units of the recurrent core, and of a glimpse's encoding"""
     locator_units: int = 128
     """hidden units of the policy"""
+    core_start: Literal["uniform", "identity"] = "uniform"
+    """first recurrent weights. uniform: like every layer's; identity: each hidden unit begins by keeping its value"""
     location_std: float = 0.05
     """standard deviation of the Gaussian policy, in units of half a canvas"""
     location_bias: Literal["shared", "sweep"] = "shared"
@@ -121,7 +124,7 @@ class Config:
             raise UserError("--credit every does not go with --model dt-ram: its answer counts when it stops")
         published = {"canvas": 60, "distractors": 4, "distractor_size": 8, "train_size": 60_000, "test_size": 10_000}
         for name, value in published.items():
-            if self.data == "published" and getattr(self, name) != value:
+            if self.data.startswith("published") and getattr(self, name) != value:
                 raise UserError(
                     f"{_flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
                     "use --data fixed or --data fresh"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Integer, UInt8, UInt16
@@ -145,14 +145,16 @@ def cluttered(
     distractors: int = 4,
     distractor_size: int = 8,
     digits: int = 1,
+    placement: Literal["uniform", "published"] = "uniform",
 ) -> Canvases:
     """Make `count` random canvases of `canvas` x `canvas` pixels.
 
     Each gets `distractors` crops of `distractor_size` x `distractor_size` from random images at random places, a later
     one covering an earlier one, and then `digits` digits, added onto what is there and clipped at 1. The canvas is
-    split into one column for each digit, and every whole place inside its column is equally likely. No distractors
-    makes Translated MNIST. Digits are dealt from one shuffled pass over `images` after another, so that each is used
-    equally often.
+    split into one column for each digit, and every whole place inside its column is equally likely; with `placement`
+    published, digits lie as in the published set: never at the right edge, and 28 of 60 at the bottom edge (canvas 60).
+    No distractors makes Translated MNIST. Digits are dealt from one shuffled pass over `images` after another, so that
+    each is used equally often.
 
     The same `rng` state and arguments give the same canvases. Raises `UserError` for sizes that cannot be.
     """
@@ -179,12 +181,15 @@ def cluttered(
     passes = -(-count * digits // len(images))
     dealt = np.concatenate([rng.permutation(len(images)) for _ in range(passes)])[: count * digits]
     dealt = dealt.reshape(count, digits)
-    x = np.arange(digits) * canvas // digits + draw(column - side + 1, digits)
-    y = draw(canvas - side + 1, digits)
+    if placement == "published" and column > side:
+        across, down = draw(column - side, digits), np.minimum(draw(canvas, digits), canvas - side)
+    else:
+        across, down = draw(column - side + 1, digits), draw(canvas - side + 1, digits)
+    across += np.arange(digits) * canvas // digits
     size = min(distractor_size, side)  # without distractors the size need not fit the images
     cuts, places = side - size + 1, canvas - size + 1
     clutter = (draw(bound, distractors) for bound in (len(images), cuts, cuts, places, places))
-    painted = _paint(canvas, Pieces(images, size, *clutter), _whole(images, dealt, x, y))
+    painted = _paint(canvas, Pieces(images, size, *clutter), _whole(images, dealt, across, down))
     return Canvases(painted, labels[dealt if digits > 1 else dealt[:, 0]].astype(np.int32))
 
 

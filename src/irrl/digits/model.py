@@ -97,6 +97,8 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
         sizes["locator_stop"] = (config.locator_units, 1)
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
     params = Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
+    if config.core_start == "identity":
+        params = params._replace(core_hidden=Linear(jnp.eye(hidden), params.core_hidden.bias))
     if config.location_bias == "sweep":
         bias = jnp.arctanh(sweep(config.glimpses - 1))
         bias = jnp.concatenate([bias, jnp.zeros((1, 2))])  # the last location is never looked at

@@ -2,7 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt16
@@ -43,7 +43,8 @@ class Source:
                 f"--train-size {config.train_size} with --validation-fraction {config.validation_fraction} leaves "
                 f"{self._size} canvases to train on and {held_out} to validate on; both must be at least 1"
             )
-        if config.data == "fresh":
+        self._is_fresh = config.data in ("fresh", "published-fresh")
+        if self._is_fresh:
             self._digits, held_out_digits = self._split(len(self._mnist.train_images))
             self.validation = self._draw(held_out_digits, held_out, epoch=0)
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="canvases")
@@ -65,7 +66,7 @@ class Source:
         """The canvases of epoch `number`, from 1, in the order drawn for it."""
         batch, steps = self.config.batch, self.steps_per_epoch
         shuffled = keys.generator(self.config.seed, "order", number).permutation(self._size)
-        if self.config.data == "fresh":
+        if self._is_fresh:
             fresh = self._fresh(number)
             canvases, labels = on_every(self._mesh, fresh)
         else:
@@ -105,7 +106,7 @@ class Source:
 def canvases_for_testing(config: Config) -> Canvases:
     """The test canvases: the same for every seed."""
     mnist = _mnist(config)
-    if config.data == "published":
+    if config.data.startswith("published"):
         return published(mnist)[1]
     rng = keys.generator(TEST_SEED, "test canvases")
     return cluttered(mnist.test_images, mnist.test_labels, config.test_size, rng, **_clutter(config))
@@ -115,5 +116,7 @@ def _mnist(config: Config) -> Mnist:
     return load_mnist(Path(config.mnist) if config.mnist else None)
 
 
-def _clutter(config: Config) -> dict[str, int]:
-    return {"canvas": config.canvas, "distractors": config.distractors, "distractor_size": config.distractor_size}
+def _clutter(config: Config) -> dict[str, Any]:
+    placement = "published" if config.data.startswith("published") else "uniform"
+    sizes = {"canvas": config.canvas, "distractors": config.distractors, "distractor_size": config.distractor_size}
+    return sizes | {"placement": placement}

@@ -174,3 +174,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(runs, tmp_path, capsys, words,
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert wanted in line
     assert not (tmp_path / "out").exists()
+
+
+def test_figure_noise_draws_the_violins_of_a_runs_checkpoints(runs, tmp_path, capsys):
+    words = ["digits", "figure", "noise", runs / "learner", "--oracle", runs / "oracle", "--cases", 50]
+    assert run(*words, "--out", tmp_path / "new" / "violins.svg") == 0
+    drawn = (tmp_path / "new" / "violins.svg").read_text()
+    assert drawn.startswith("<?xml")
+    assert run(*words, "--out", tmp_path / "violins.txt") == 2
+    assert ".png" in capsys.readouterr().err
+    assert not (tmp_path / "violins.txt").exists()

@@ -337,6 +337,25 @@ def figure_command(name: Literal["ram", "dt-ram", "hacking"], runs: list[Path], 
     print(out)
 
 
+@figure.command(name="noise")
+def figure_noise_command(
+    runs: list[Path], /, *, oracle: Path, out: Path, cases: Whole | None = None, seed: Whole = 0
+) -> None:
+    """Draw the discriminator's noise over epochs as violins, one for each checkpoint.
+
+    Args:
+        runs: runs' folders (every checkpoint kept with --keep-every, else the best) or checkpoint files.
+        oracle: a converged run's folder or checkpoint.
+        out: the picture: a png, pdf or svg file.
+        cases: how many test canvases, the first ones; all by default.
+        seed: draws the first glimpses.
+    """
+    from irrl.digits.noise import draw_violins
+
+    draw_violins(runs, oracle, out, cases=cases, seed=seed)
+    print(out)
+
+
 def _command_to_go_on() -> str:
     """The command line as typed, for a shell, without --resume: going on is the default."""
     words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]

@@ -36,11 +36,20 @@ def draw_curves(figure: str, paths: Sequence[Path], out: Path) -> None:
         UserError: runs that `groups_of` refuses, or another kind of file.
         OSError: the file cannot be written.
     """
+    check_format(out)
+    write_figure(learning_curves(groups_of(paths), published(figure)), out)
+
+
+def check_format(out: Path) -> None:
+    """Refuse a kind of picture that `write_figure` cannot write, before anything is computed."""
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: its name must end with one of {', '.join(FORMATS)}")
-    drawn = learning_curves(groups_of(paths), published(figure))
+
+
+def write_figure(figure: Figure, out: Path) -> None:
+    """Write a png, pdf or svg file; its folder is made."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_by(out, partial(drawn.savefig, format=out.suffix[1:], dpi=160))
+    replace_by(out, partial(figure.savefig, format=out.suffix[1:], dpi=160))
 
 
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:

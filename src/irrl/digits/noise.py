@@ -21,6 +21,7 @@ from irrl.checkpoint import replace_by, replace_file
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent
+from irrl.digits.figures import check_format, write_figure
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.model import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
@@ -97,6 +98,27 @@ def noise(
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; give another --out")
+    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, more_rewards=more_rewards)
+    settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
+    report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
+    out.mkdir(parents=True, exist_ok=True)
+    replace_by(out / "delta.npz", partial(_write_npz, stages))
+    replace_file(out / "noise.json", (json.dumps(report, indent=1) + "\n").encode())
+    for name, figure in (("violins.png", violins(stages)), ("rewards.png", fragility(stages))):
+        replace_by(out / name, partial(figure.savefig, format="png", dpi=150))
+    return [out / name for name in ("delta.npz", "noise.json", "violins.png", "rewards.png")]
+
+
+def draw_violins(models: Sequence[Path], oracle: Path, out: Path, *, cases: int | None = None, seed: int = 0) -> None:
+    """Draw how far each checkpoint's discriminator is from the oracle, into the picture `out`; see `noise`."""
+    check_format(out)
+    write_figure(violins(stages_of(models, oracle, split="test", cases=cases, seed=seed, more_rewards=())), out)
+
+
+def stages_of(
+    models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, more_rewards: Sequence[str]
+) -> list[Stage]:
+    """The noise at every checkpoint of the models, by epoch; the arguments and errors are those of `noise`."""
     judge = load(oracle)
     agents = sorted(
         ((_epoch(path), path, load(path)) for model in models for path in checkpoints(model)),
@@ -108,18 +130,10 @@ def noise(
     for name in measured:
         check_reward(dataclasses.replace(judge.config, reward=name))
     canvases = _canvases([agent.config for *_, agent in agents], split, cases)
-    stages = [
+    return [
         stage(path, epoch, agent, judge, shown, list(measured), seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
     ]
-    settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
-    report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
-    out.mkdir(parents=True, exist_ok=True)
-    replace_by(out / "delta.npz", partial(_write_npz, stages))
-    replace_file(out / "noise.json", (json.dumps(report, indent=1) + "\n").encode())
-    for name, figure in (("violins.png", violins(stages)), ("rewards.png", fragility(stages))):
-        replace_by(out / name, partial(figure.savefig, format="png", dpi=150))
-    return [out / name for name in ("delta.npz", "noise.json", "violins.png", "rewards.png")]
 
 
 def checkpoints(model: Path) -> list[Path]:

@@ -166,7 +166,7 @@ def test_checkpoints_come_by_epoch_and_cases_and_split_are_kept(runs):
         (["{runs}/learner", "--oracle", "{runs}/oracle", "--cases", "0"], "--cases"),
         (["{runs}/learner", "--oracle", "{runs}/oracle", "--reward", "lin"], "unknown reward 'lin'"),
         (["{runs}/learner", "--oracle", "{runs}/oracle", "--seed", "-1"], "--seed"),
-        (["--oracle", "{runs}/oracle"], "at least one"),
+        (["--oracle", "{runs}/oracle"], "MODELS"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(runs, tmp_path, capsys, words, wanted):

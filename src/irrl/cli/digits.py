@@ -193,7 +193,9 @@ def predict_command(
 
 @app.command(name="noise")
 def noise_command(
-    *models: Path,
+    models: list[Path],
+    /,
+    *,
     oracle: Path,
     out: Path = Path("noise"),
     split: Literal["test", "validation"] = "test",
@@ -214,8 +216,6 @@ def noise_command(
         reward: a reward to measure beside the built-in ones; may be given several times.
         threads: processor cores to use; all by default.
     """
-    if not models:
-        raise UserError("give at least one run's folder or checkpoint")
     from irrl.devices import use_cores
 
     use_cores(threads)

@@ -106,6 +106,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"reward_gradient": "leak"},
         {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
         {"model": "dt-ram"},
+        {"model": "dt-ram", "location_bias": "sweep"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
     ],
 )

@@ -140,6 +140,11 @@ class Config:
         """Side of the coarsest scale's patch, pixels."""
         return self.patch * self.scale_factor ** (self.scales - 1)
 
+    def glimpse_difference(self, other: "Config") -> str | None:
+        """The first setting by which two agents see different things at the same location."""
+        names = ("canvas", "patch", "scales", "scale_factor")
+        return next((name for name in names if getattr(self, name) != getattr(other, name)), None)
+
     @property
     def glimpse_features(self) -> int:
         """Numbers in one glimpse."""

@@ -100,7 +100,7 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     if config.core_start == "identity":
         params = params._replace(core_hidden=Linear(jnp.eye(hidden), params.core_hidden.bias))
     if config.location_bias == "sweep":
-        bias = jnp.arctanh(sweep(config.glimpses - 1))
+        bias = jnp.arctanh(sweep(config.most_glimpses - 1))
         bias = jnp.concatenate([bias, jnp.zeros((1, 2))])  # the last location is never looked at
         params = params._replace(locator_mean=Linear(params.locator_mean.weight, bias))
     return params
@@ -164,7 +164,6 @@ def rollout(
     """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
     sensor, encoder = sensor_layer(params), encoder_layer(params)
-
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):

@@ -311,12 +311,11 @@ def _epoch(path: Path) -> int:
 
 
 def _check_same_glimpses(path: Path, config: Config, oracle: Path, wanted: Config) -> None:
-    for name in ("canvas", "patch", "scales", "scale_factor"):
+    if name := config.glimpse_difference(wanted):
         mine, its = getattr(config, name), getattr(wanted, name)
-        if mine != its:
-            raise UserError(
-                f"{path}: has {name} {mine}, the oracle {oracle} has {its}; an oracle must see the same glimpses"
-            )
+        raise UserError(
+            f"{path}: has {name} {mine}, the oracle {oracle} has {its}; an oracle must see the same glimpses"
+        )
 
 
 def _canvases(configs: Sequence[Config], split: Split, cases: int | None) -> list[Canvases]:

@@ -254,13 +254,11 @@ def oracle_of(config: Config) -> Params | None:
     if not config.oracle:
         return None
     agent = load(config.oracle)
-    for name in ("canvas", "patch", "scales", "scale_factor"):
-        wanted, found = getattr(config, name), getattr(agent.config, name)
-        if wanted != found:
-            raise UserError(
-                f"--oracle {config.oracle}: its {name.replace('_', ' ')} is {found}, this agent's {wanted}; "
-                "both must see the same glimpses"
-            )
+    if name := config.glimpse_difference(agent.config):
+        raise UserError(
+            f"--oracle {config.oracle}: its {name.replace('_', ' ')} is {getattr(agent.config, name)}, "
+            f"this agent's {getattr(config, name)}; both must see the same glimpses"
+        )
     return agent.params
 
 

@@ -32,6 +32,14 @@ def test_another_config_is_refused_with_every_difference_and_nothing_is_touched(
     open_run(tmp_path).close()
 
 
+def test_a_setting_newer_than_the_run_counts_as_its_default(tmp_path):
+    start_and_train(tmp_path, 10)
+    with pytest.raises(UserError, match=r"model: ram -> dt-ram"):
+        open_run(tmp_path, {**CONFIG, "model": "dt-ram"}, defaults={"model": "ram"})
+    assert restored_step(tmp_path, config={**CONFIG, "model": "ram"}, defaults={"model": "ram"}) == (10, 10)
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["model"] == "ram"
+
+
 def test_free_fields_may_change_and_are_recorded(tmp_path):
     start_and_train(tmp_path, 10)
     assert restored_step(tmp_path, config={**CONFIG, "epochs": 99, "patch": (4, 4)}) == (10, 10)

@@ -20,11 +20,13 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -114,18 +116,25 @@ class MemoryRun(Run):
 class DiskRun(Run):
     """A run kept in a folder, from which a stopped or killed training goes on. `DiskRun.open` makes it."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], free: Set[str], lock: TextIOWrapper, start: Path | None):
+    def __init__(self, folder: Path, identity: dict[str, Any], check: "Check", lock: TextIOWrapper, start: Path | None):
         super().__init__()
         self.folder = folder
         self._identity = identity
-        self._free = free
+        self._check = check
         self._lock = lock
         self._start = start
         self._last_is_good = False
 
     @classmethod
     def open(
-        cls, folder: Path, task: str, config: dict[str, Any], *, resume: str = "auto", free: Set[str] = frozenset()
+        cls,
+        folder: Path,
+        task: str,
+        config: dict[str, Any],
+        *,
+        resume: str = "auto",
+        free: Set[str] = frozenset(),
+        defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> "DiskRun":
         """Start a run in a new folder, or take up the one that the folder holds.
 
@@ -134,20 +143,22 @@ class DiskRun(Run):
             config: JSON values; on a resume they must be the recorded ones, but for the fields named in `free`.
             resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint, or the run's
                 folder, from which a new folder goes on.
+            defaults: what fields count as that the recorded config lacks, for it is older than they are.
 
         Raises:
             UserError: the config differs (each difference is shown, nothing is touched), another process trains in
                 the folder, it cannot be written, or the checkpoint named by `resume` is not good.
         """
         identity = json.loads(json.dumps({"task": task, "config": config}))
+        check = partial(_check_same, new=identity, free=free, defaults=defaults)
         start = None if resume in ("auto", "never") else Path(resume)
         if start is not None:
             start = start / "last.safetensors" if start.is_dir() else start
-            _load_own(start, identity, free)
+            _load_own(start, check)
         try:
             with ExitStack() as held:
                 lock = held.enter_context(_lock(folder))
-                _check_folder(folder, identity, free, resume)
+                _check_folder(folder, resume, check)
                 for stale in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                     stale.unlink()
                 replace_file(folder / "config.json", _json_file(identity))
@@ -157,7 +168,7 @@ class DiskRun(Run):
                 held.pop_all()
         except OSError as error:
             raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
-        return cls(folder, identity, free, lock, start)
+        return cls(folder, identity, check, lock, start)
 
     def restore(self) -> Checkpoint | None:
         """Give the checkpoint to go on from, and cut the metrics back to its step.
@@ -212,7 +223,7 @@ class DiskRun(Run):
             good = []
             for path in filter(Path.exists, paths):
                 try:
-                    good.append((path, _load_own(path, self._identity, self._free)))
+                    good.append((path, _load_own(path, self._check)))
                 except UserError as error:
                     bad.append(error)
             if good:
@@ -231,7 +242,7 @@ class DiskRun(Run):
         if metrics.exists():
             replace_file(self.folder / "metrics.jsonl", metrics.read_bytes())
         with suppress(UserError):
-            older = _load_own(best, self._identity, self._free)
+            older = _load_own(best, self._check)
             if older.state["step"] <= checkpoint.state["step"]:
                 replace_file(self.folder / "best.safetensors", best.read_bytes())
         # It becomes `last` at once, so that a training killed before its first checkpoint goes on from here too.
@@ -240,14 +251,21 @@ class DiskRun(Run):
 
 
 def epochs_done(
-    folder: Path, task: str, config: dict[str, Any], *, resume: str = "auto", free: Set[str] = frozenset()
+    folder: Path,
+    task: str,
+    config: dict[str, Any],
+    *,
+    resume: str = "auto",
+    free: Set[str] = frozenset(),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Epochs that the run in `folder` has behind it, 0 if there is none; nothing is touched.
 
     Raises:
         UserError: `DiskRun.open` would refuse to go on there with this config.
     """
-    _check_folder(folder, json.loads(json.dumps({"task": task, "config": config})), free, resume)
+    identity = json.loads(json.dumps({"task": task, "config": config}))
+    _check_folder(folder, resume, partial(_check_same, new=identity, free=free, defaults=defaults))
     with suppress(UserError, KeyError):
         return load(folder / "last.safetensors").state["epoch"]
     return 0
@@ -312,7 +330,7 @@ def _lock(folder: Path) -> TextIOWrapper:
     return lock
 
 
-def _check_folder(folder: Path, identity: dict[str, Any], free: Set[str], resume: str) -> None:
+def _check_folder(folder: Path, resume: str, check: "Check") -> None:
     if not any(folder.glob("*.safetensors")):
         return  # A start that failed early leaves a config, but nothing that could be lost.
     if resume != "auto":
@@ -320,11 +338,18 @@ def _check_folder(folder: Path, identity: dict[str, Any], free: Set[str], resume
     recorded = _read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
-    _check_same(folder, recorded, identity, free)
+    check(folder, recorded)
 
 
-def _check_same(where: Path, old: dict[str, Any], new: dict[str, Any], free: Set[str]) -> None:
+Check = Callable[[Path, dict[str, Any]], None]
+"""Refuses the recorded identity (task and config) of what lies at a path, if it is not that of the run at hand."""
+
+
+def _check_same(
+    where: Path, old: dict[str, Any], *, new: dict[str, Any], free: Set[str], defaults: Mapping[str, Any]
+) -> None:
     before, after = ({"task": either.get("task"), **either["config"]} for either in (old, new))
+    before = {**defaults, **before} if before["task"] == after["task"] else before
     changes = [
         f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
         for name in dict.fromkeys([*before, *after])
@@ -334,11 +359,11 @@ def _check_same(where: Path, old: dict[str, Any], new: dict[str, Any], free: Set
         raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
 
 
-def _load_own(path: Path, identity: dict[str, Any], free: Set[str]) -> Checkpoint:
+def _load_own(path: Path, check: Check) -> Checkpoint:
     checkpoint = load(path)
     if "step" not in checkpoint.state or not isinstance(checkpoint.state.get("config"), dict):
         raise UserError(f"{path}: not the checkpoint of a run: it lacks step or config")
-    _check_same(path, checkpoint.state, identity, free)
+    check(path, checkpoint.state)
     return checkpoint
 
 

@@ -62,7 +62,11 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             where = params.encoder_location(relu(params.sensor_location(location)))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
             locator = relu(params.locator_hidden(stop(hidden)))
-            mean = jnp.tanh(locator @ params.locator_mean.weight + biases[time])
+            mean = locator @ params.locator_mean.weight + biases[time]
+            if config.locations == "absolute":
+                mean = jnp.tanh(mean)
+            elif time > 0:
+                mean += location
             sample = stop(mean + draws.steps[number, time])
             move = gaussian_log_prob(sample, mean, config.location_std)
             stopping = 0.0
@@ -105,6 +109,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"reward_gradient": "stop"},
         {"reward_gradient": "leak"},
         {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
+        {"credit": "every", "locations": "relative"},
         {"model": "dt-ram"},
         {"model": "dt-ram", "location_bias": "sweep"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
@@ -114,6 +119,8 @@ def test_replayed_gradient_is_that_of_the_plain_loop(canvases, settings):
     config = Config(**{**vars(SMALL), **settings})
     params = initial_params(config, key=jax.random.key(1))
     index, labels = jnp.arange(8), jnp.arange(8) % 10
+    if config.locations == "relative":  # its first weights are 0
+        params = params._replace(locator_mean=params.locator_mean._replace(weight=jnp.full((5, 2), 0.3)))
     weights = jnp.ones(8).at[-1].set(0.0)
     key = jax.random.key(2)
     draws = draw(config, 8, key=key, explore=True)
@@ -154,8 +161,9 @@ def test_a_sweep_goes_row_by_row_and_back():
     np.testing.assert_allclose((sweep(9) / SWEPT)[:, 1], np.repeat([-2 / 3, 0, 2 / 3], 3), atol=1e-4)
 
 
-def test_an_untrained_agent_with_a_sweep_follows_it(canvases):
-    config = Config(**{**vars(SMALL), "location_bias": "sweep", "glimpses": 10})
+@pytest.mark.parametrize("locations", ["absolute", "relative"])
+def test_an_untrained_agent_with_a_sweep_follows_it(canvases, locations):
+    config = Config(**{**vars(SMALL), "location_bias": "sweep", "glimpses": 10, "locations": locations})
     params = initial_params(config, key=jax.random.key(1))
     params = params._replace(locator_mean=params.locator_mean._replace(weight=jnp.zeros((5, 2))))
     rolled = rollout(params, canvases, jnp.arange(8), draw(config, 8, key=jax.random.key(2), explore=False), config)

@@ -59,14 +59,14 @@ def train_command(
     # Before the first training: their complaints leave nothing behind.
     check_reward(first)
     for folder, config in configs.items():
-        epochs_done(folder, "digits", dataclasses.asdict(config), resume=resume, free=FREE)
+        epochs_done(folder, **_identity(config), resume=resume)
     stopped = False
     for folder, config in configs.items():
-        if epochs_done(folder, "digits", dataclasses.asdict(config), free=FREE) < config.epochs and not stopped:
+        if epochs_done(folder, **_identity(config)) < config.epochs and not stopped:
             if seeds > 1:
                 print(f"seed {config.seed}: {folder}", file=sys.stderr)
             stopped = _train_run(folder, config, resume, tensorboard=tensorboard, wandb=wandb)
-        epoch = epochs_done(folder, "digits", dataclasses.asdict(config), free=FREE)
+        epoch = epochs_done(folder, **_identity(config))
         if epoch < config.epochs:
             saved = "stopped and saved" if any(out.rglob("last.*")) else "stopped before there was anything to save"
             print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
@@ -77,6 +77,12 @@ def train_command(
     return 0
 
 
+def _identity(config: Config) -> dict[str, Any]:
+    """What a folder's run must agree with to be gone on with."""
+    defaults = dataclasses.asdict(Config())
+    return {"task": "digits", "config": dataclasses.asdict(config), "free": FREE, "defaults": defaults}
+
+
 def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, wandb: bool) -> bool:
     """Train in one folder; True if the user asked to stop."""
     from irrl.cli.progress import ProgressLine
@@ -85,13 +91,13 @@ def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, 
     from irrl.listeners import TensorBoardListener, WandbListener
     from irrl.run import DiskRun
 
-    source, settings = Source(config), dataclasses.asdict(config)  # its complaints, too, leave nothing behind
-    with DiskRun.open(folder, "digits", settings, resume=resume, free=FREE) as run, run.interruptible():
+    source = Source(config)  # its complaints, too, leave nothing behind
+    with DiskRun.open(folder, **_identity(config), resume=resume) as run, run.interruptible():
         run.listeners.append(ProgressLine(config.epochs))
         if tensorboard:
             run.listeners.append(TensorBoardListener(folder))
         if wandb:
-            run.listeners.append(WandbListener(folder, settings))
+            run.listeners.append(WandbListener(folder, dataclasses.asdict(config)))
         train(config, run, source)
         return run.stop_requested
 

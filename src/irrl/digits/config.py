@@ -11,7 +11,8 @@ from irrl.errors import UserError
 class Config:
     """A hard-attention agent on Cluttered MNIST: the paper's network and optimiser, on canvases drawn from the seed.
 
-    The paper's own data and undetached reward are `PRESETS["paper"]`.
+    The paper's own data and undetached reward are `PRESETS["paper"]`. The default of a new setting is what agents did
+    before there was such a setting: so a run that is older than it can be read, and gone on with.
     """
 
     model: Literal["ram", "dt-ram", "random"] = "ram"
@@ -70,6 +71,8 @@ class Config:
     """first recurrent weights. uniform: like every layer's; identity: each hidden unit begins by keeping its value"""
     location_std: float = 0.05
     """standard deviation of the Gaussian policy, in units of half a canvas"""
+    locations: Literal["absolute", "relative"] = "absolute"
+    """what the policy's mean is. absolute: a place on the canvas; relative: a step from the place before"""
     location_bias: Literal["shared", "sweep"] = "shared"
     """bias of the policy's mean. shared: one for all glimpses; sweep: one for each, to begin with along a sweep"""
 

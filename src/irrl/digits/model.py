@@ -100,9 +100,12 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     if config.core_start == "identity":
         params = params._replace(core_hidden=Linear(jnp.eye(hidden), params.core_hidden.bias))
     if config.location_bias == "sweep":
-        bias = jnp.arctanh(sweep(config.most_glimpses - 1))
+        path = sweep(config.most_glimpses - 1)
+        bias = jnp.diff(path, axis=0, prepend=0) if config.locations == "relative" else jnp.arctanh(path)
         bias = jnp.concatenate([bias, jnp.zeros((1, 2))])  # the last location is never looked at
         params = params._replace(locator_mean=Linear(params.locator_mean.weight, bias))
+    if config.locations == "relative":  # or chance would add up over the steps to a walk of its own
+        params = params._replace(locator_mean=params.locator_mean._replace(weight=jnp.zeros((config.locator_units, 2))))
     return params
 
 
@@ -167,21 +170,23 @@ def rollout(
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
-        (hidden, location), (draw, threshold, bias) = carry, now
+        (hidden, location, anchor), (draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         encoding = jax.nn.relu(encoder(sensed))
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(hidden))
-        sample = draw if config.model == "random" else jnp.tanh(locator @ params.locator_mean.weight + bias) + draw
+        mean = location_mean(locator @ params.locator_mean.weight + bias, anchor, config)
+        sample = draw if config.model == "random" else mean + draw
         stop = jnp.zeros(threshold.shape, bool)
         if params.locator_stop is not None:
             stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
         kept = Rollout(sensor_inputs, sensed, encoding, hidden, locator, sample, stop)
-        return (hidden, jnp.clip(sample, -1, 1)), kept
+        location = jnp.clip(sample, -1, 1)
+        return (hidden, location, location), kept
 
-    start = jnp.zeros((len(index), config.hidden_units)), draws.first
+    start = jnp.zeros((len(index), config.hidden_units)), draws.first, jnp.zeros((len(index), 2))
     return jax.lax.scan(step, start, (draws.steps.swapaxes(0, 1), draws.stops.T, biases))[1]
 
 
@@ -202,7 +207,8 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     locator = replayed_relu_layer(params.locator_hidden, rows(rolled.hidden), rows(rolled.locator))
     logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
-    mean = jnp.tanh(logits + jnp.broadcast_to(params.locator_mean.bias, (time, 2))[:, None])
+    logits += jnp.broadcast_to(params.locator_mean.bias, (time, 2))[:, None]
+    mean = location_mean(logits, rolled.locations.at[0].set(0), config)
     action_log_probs = gaussian_log_prob(rolled.samples, mean, config.location_std)
     if config.model == "random":
         action_log_probs = jnp.zeros((time, batch))
@@ -215,6 +221,13 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         # Whoever has not stopped before the last glimpse must answer then: no decision of its own.
         action_log_probs += jnp.where((now == rolled.stop_time) & (now < time - 1), stop, 0)
     return Outputs(answers(params, hidden, rolled, config), action_log_probs, params.baseline(rolled.hidden)[..., 0])
+
+
+def location_mean(
+    logits: Float[Array, "*batch 2"], anchor: Float[Array, "*batch 2"], config: Config
+) -> Float[Array, "*batch 2"]:
+    """The mean of the next location: `tanh(logits)`, or a step from `anchor`, the present one (the centre at first)."""
+    return anchor + logits if config.locations == "relative" else jnp.tanh(logits)
 
 
 def answers(

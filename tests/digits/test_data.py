@@ -325,3 +325,17 @@ def test_digits_can_lie_where_the_published_ones_do():
     assert (top.min(), top.max(), left.min(), left.max()) == (0, 32, 0, 31)
     assert (top == 32).mean() == pytest.approx(28 / 60, abs=0.03)
     assert np.bincount(left, minlength=32).std() < 3 * (3000 / 32) ** 0.5
+
+
+@pytest.mark.parametrize("placement", ["uniform", "published"])
+@pytest.mark.parametrize("spread", [0.0, 0.25, 0.5])
+def test_digits_gather_in_the_middle_as_spread_falls(placement, spread):
+    images = np.full((1, 2, 2), 255, np.uint8)
+
+    def corners(**options):
+        rng = np.random.default_rng(0)
+        drawn = cluttered(images, np.array([3]), 200, rng, canvas=10, distractors=0, placement=placement, **options)
+        return np.array([np.argwhere(canvas)[0] for canvas in drawn.images])
+
+    np.testing.assert_array_equal(corners(spread=1.0), corners())
+    np.testing.assert_array_equal(corners(spread=spread), np.rint(4 + spread * (corners() - 4)))

@@ -71,3 +71,14 @@ def test_the_seed_decides_the_training_canvases_but_not_the_canvases_for_testing
 def test_too_few_canvases_are_refused(config):
     with pytest.raises(UserError, match="at least 1"):
         Source(with_(config, train_size=4))
+
+
+def test_digits_spread_epoch_by_epoch_and_are_validated_where_they_should_lie(config):
+    plain = with_(config, data="fresh", distractors=0, epochs=6)
+    source, spreading = Source(plain), Source(with_(plain, spread_epochs=4))
+    np.testing.assert_array_equal(spreading.validation.images, source.validation.images)
+    ink = [(np.asarray(spreading.epoch(number).canvases) > 200).any(0) for number in range(1, 7)]
+    sides = [np.ptp(np.argwhere(touched), axis=0).max() + 1 for touched in ink]
+    assert sides == [8, 10, 12, 14, 16, 16]
+    for number in (5, 6):
+        np.testing.assert_array_equal(spreading.epoch(number).canvases, source.epoch(number).canvases)

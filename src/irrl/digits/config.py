@@ -46,6 +46,8 @@ class Config:
     """canvases drawn for testing"""
     validation_fraction: float = 0.1
     """share of the training canvases held out for validation"""
+    spread_epochs: int = 0
+    """fresh data: epochs until the digits lie where they should; in the first all lie in the canvas's middle"""
     canvas: int = 60
     """side of a canvas, pixels"""
     distractors: int = 4
@@ -105,7 +107,7 @@ class Config:
                      "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
                      "evaluate_every", "checkpoint_every"):  # fmt: skip
             _check_range(name, getattr(self, name), 1, 2**31 - 1)
-        for name in ("distractors", "decay_epochs", "keep_every"):
+        for name in ("distractors", "spread_epochs", "decay_epochs", "keep_every"):
             _check_range(name, getattr(self, name), 0, 2**31 - 1)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("scales", self.scales, 1, 10)
@@ -123,6 +125,8 @@ class Config:
                 f"the largest patch ({self.largest_patch} pixels: --patch {self.patch}, --scales {self.scales}, "
                 f"--scale-factor {self.scale_factor}) is larger than the canvas (--canvas {self.canvas})"
             )
+        if self.spread_epochs and self.data not in ("fresh", "published-fresh"):
+            raise UserError(f"--spread-epochs needs new canvases every epoch: --data fresh, not {self.data}")
         if self.model == "dt-ram" and self.credit == "every":
             raise UserError("--credit every does not go with --model dt-ram: its answer counts when it stops")
         published = {"canvas": 60, "distractors": 4, "distractor_size": 8, "train_size": 60_000, "test_size": 10_000}

@@ -146,6 +146,7 @@ def cluttered(
     distractor_size: int = 8,
     digits: int = 1,
     placement: Literal["uniform", "published"] = "uniform",
+    spread: float = 1.0,
 ) -> Canvases:
     """Make `count` random canvases of `canvas` x `canvas` pixels.
 
@@ -153,6 +154,7 @@ def cluttered(
     one covering an earlier one, and then `digits` digits, added onto what is there and clipped at 1. The canvas is
     split into one column for each digit, and every whole place inside its column is equally likely; with `placement`
     published, digits lie as in the published set: never at the right edge, and 28 of 60 at the bottom edge (canvas 60).
+    With `spread` below 1 they lie nearer to the middle of their column: at that share of their distance, rounded.
     No distractors makes Translated MNIST. Digits are dealt from one shuffled pass over `images` after another, so that
     each is used equally often.
 
@@ -185,6 +187,10 @@ def cluttered(
         across, down = draw(column - side, digits), np.minimum(draw(canvas, digits), canvas - side)
     else:
         across, down = draw(column - side + 1, digits), draw(canvas - side + 1, digits)
+    across, down = (
+        np.rint(middle + spread * (place - middle)).astype(int)
+        for place, middle in ((across, (column - side) / 2), (down, (canvas - side) / 2))
+    )
     across += np.arange(digits) * canvas // digits
     size = min(distractor_size, side)  # without distractors the size need not fit the images
     cuts, places = side - size + 1, canvas - size + 1

@@ -83,23 +83,26 @@ class Source:
         held_out = max(1, round(self.config.validation_fraction * count))  # a folder of few digits must work too
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
 
-    def _draw(self, digits: Int[np.ndarray, "digits"] | None, count: int, epoch: int) -> Canvases:
+    def _draw(self, digits: Int[np.ndarray, "digits"] | None, count: int, epoch: int, spread: float = 1.0) -> Canvases:
         """`count` canvases that show only the training digits with the given indices (None: any)."""
         images, labels = self._mnist.train_images, self._mnist.train_labels
         if digits is not None:
             images, labels = images[digits], labels[digits]
-        return cluttered(
-            images, labels, count, keys.generator(self.config.seed, "canvases", epoch), **_clutter(self.config)
-        )
+        rng = keys.generator(self.config.seed, "canvases", epoch)
+        return cluttered(images, labels, count, rng, **_clutter(self.config), spread=spread)
+
+    def _draw_epoch(self, number: int) -> Canvases:
+        spread = min(1.0, (number - 1) / self.config.spread_epochs) if self.config.spread_epochs else 1.0
+        return self._draw(self._digits, self._size, number, spread)
 
     def _fresh(self, number: int) -> Canvases:
         """This epoch's canvases; the next epoch's are prepared meanwhile: the host is idle while a device trains."""
         if self._prepared and self._prepared[0] == number:
             canvases = self._prepared[1].result()
         else:
-            canvases = self._draw(self._digits, self._size, number)
+            canvases = self._draw_epoch(number)
         if number < self.config.epochs:
-            self._prepared = number + 1, self._worker.submit(self._draw, self._digits, self._size, number + 1)
+            self._prepared = number + 1, self._worker.submit(self._draw_epoch, number + 1)
         return canvases
 
 

@@ -26,6 +26,8 @@ class Config:
     """last: the answer after the last glimpse is trained and rewarded; every: the answer after each glimpse is"""
     discount: float = 1.0
     """with credit every: weight of a reward one glimpse later"""
+    baseline: Literal["state", "label"] = "state"
+    """what the baseline knows. state: the hidden state; label: also the label, and what the agent makes of it so far"""
     oracle: str = ""
     """checkpoint or run of an agent whose frozen discriminator pays the reward; this agent's own if empty"""
 

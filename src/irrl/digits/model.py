@@ -30,6 +30,8 @@ class Params(NamedTuple):
     classifier: Linear
     locator_stop: Linear | None = None
     """DT-RAM's decision to answer now"""
+    baseline_hope: Linear | None = None
+    """for each time step what the true class's present probability is worth to a baseline that knows the label"""
 
 
 class Draws(NamedTuple):
@@ -75,7 +77,6 @@ class Outputs(NamedTuple):
     """the discriminator: log q(y|tau) after the last glimpse, or after every one (`config.credit`)"""
     action_log_probs: Float[Array, "time batch"]
     """log-probability of what was done after each glimpse; 0 from the answer on"""
-    baselines: Float[Array, "time batch"]
 
 
 def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
@@ -90,11 +91,13 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
         "core_hidden": (hidden, hidden),
         "locator_hidden": (hidden, config.locator_units),
         "locator_mean": (config.locator_units, 2),
-        "baseline": (hidden, 1),
+        "baseline": (hidden, CLASSES if config.baseline == "label" else 1),
         "classifier": (hidden, CLASSES),
     }
     if config.model == "dt-ram":
         sizes["locator_stop"] = (config.locator_units, 1)
+    if config.baseline == "label":
+        sizes["baseline_hope"] = (1, config.most_glimpses)
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
     params = Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
     if config.core_start == "identity":
@@ -193,8 +196,8 @@ def rollout(
 def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     """The agent's outputs over a rollout, as functions of its parameters; the rollout itself is a constant.
 
-    The policy and the baseline read the hidden state without training it: only the classifier's loss (and a reward
-    that is not detached) reaches the core and the sensor.
+    The policy reads the hidden state without training it: only the classifier's loss (and a reward that is not
+    detached) reaches the core and the sensor.
     """
     rolled = jax.lax.stop_gradient(rolled)
     time, batch, _ = rolled.hidden.shape
@@ -220,7 +223,25 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         action_log_probs = jnp.where(now < rolled.stop_time, action_log_probs, 0)
         # Whoever has not stopped before the last glimpse must answer then: no decision of its own.
         action_log_probs += jnp.where((now == rolled.stop_time) & (now < time - 1), stop, 0)
-    return Outputs(answers(params, hidden, rolled, config), action_log_probs, params.baseline(rolled.hidden)[..., 0])
+    return Outputs(answers(params, hidden, rolled, config), action_log_probs)
+
+
+def baselines(
+    params: Params, rolled: Rollout, labels: Int[Array, "batch"], config: Config
+) -> Float[Array, "time batch"]:
+    """What return the agent may expect after each glimpse, before it acts; reading hidden states, not training them.
+
+    With `config.baseline` label it may also know the label y, which no action changes: each class has a prediction of
+    its own, to which comes `q(y|tau)`, what the agent has achieved so far, times a weight for each time step.
+    """
+    from_hidden = params.baseline(jax.lax.stop_gradient(rolled.hidden))
+    if params.baseline_hope is None:
+        return from_hidden[..., 0]
+    label = jnp.broadcast_to(labels, rolled.hidden.shape[:2])[..., None]
+    log_q = discriminator_log_probs(params, rolled.hidden)
+    from_hidden, log_q = (jnp.take_along_axis(array, label, axis=-1)[..., 0] for array in (from_hidden, log_q))
+    weight, bias = params.baseline_hope
+    return from_hidden + weight[0][:, None] * jax.lax.stop_gradient(jnp.exp(log_q)) + bias[:, None]
 
 
 def location_mean(

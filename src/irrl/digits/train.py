@@ -16,7 +16,7 @@ from irrl.devices import AXIS, mesh, my_share, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent
-from irrl.digits.model import Params, Rollout, answers, draw, initial_params, perceive, replay, rollout
+from irrl.digits.model import Params, Rollout, answers, baselines, draw, initial_params, perceive, replay, rollout
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
 from irrl.loading import load
@@ -114,7 +114,7 @@ def loss(
     returns = returns_to_come(reward, config.discount) if config.credit == "every" else reward[0]
     acting = jnp.arange(len(rolled.stops))[:, None] <= rolled.stop_time
     policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, -1, 1, 1))(
-        outputs.action_log_probs, returns, outputs.baselines, acting
+        outputs.action_log_probs, returns, baselines(params, rolled, labels, config), acting
     )
     log_q = jnp.take_along_axis(outputs.log_probs, targets[..., None], axis=-1)[..., 0]
     classification_loss = -log_q.mean(0)

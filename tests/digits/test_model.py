@@ -60,6 +60,8 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             )[0]  # fmt: skip
             what = params.encoder_patch(relu(params.sensor_patch(seen)))
             where = params.encoder_location(relu(params.sensor_location(location)))
+            if config.encoding == "film":
+                what = what * (1 + params.encoder_scale(relu(params.sensor_location(location))))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
             locator = relu(params.locator_hidden(stop(hidden)))
             mean = locator @ params.locator_mean.weight + biases[time]
@@ -115,7 +117,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"reward_gradient": "leak"},
         {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
         {"credit": "every", "locations": "relative", "baseline": "label"},
-        {"baseline": "label", "reward_gradient": "leak"},
+        {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},
         {"model": "dt-ram", "location_bias": "sweep"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
@@ -185,9 +187,11 @@ def test_replay_gives_back_what_the_rollout_computed(canvases):
     assert outputs.action_log_probs.shape == (5, 8)
 
 
-def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases):
-    params = initial_params(SMALL, key=jax.random.key(1))
-    rolled = rollout(params, canvases, jnp.arange(8), draw(SMALL, 8, key=jax.random.key(2), explore=True), SMALL)
+@pytest.mark.parametrize("encoding", ["sum", "film"])
+def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases, encoding):
+    config = Config(**{**vars(SMALL), "encoding": encoding})
+    params = initial_params(config, key=jax.random.key(1))
+    rolled = rollout(params, canvases, jnp.arange(8), draw(config, 8, key=jax.random.key(2), explore=True), config)
     np.testing.assert_allclose(perceive(params, rolled.sensor_inputs), rolled.hidden, rtol=1e-5, atol=1e-6)
 
 

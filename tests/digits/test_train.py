@@ -14,7 +14,7 @@ from irrl.digits.config import Config
 from irrl.digits.evaluate import predict
 from irrl.digits.model import discriminator_log_probs, draw, initial_params, perceive, rollout
 from irrl.digits.source import Source, canvases_for_testing
-from irrl.digits.train import less_latency, loss, train
+from irrl.digits.train import less_latency, loss, optimizer, train
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from tiny import SETTINGS, write_mnist
@@ -184,3 +184,25 @@ def test_an_agent_that_pays_dearly_for_time_answers_at_once_and_one_that_does_no
     assert dear.history[-1]["glimpses"] < 1.3
     assert free.history[-1]["glimpses"] > 2
     assert free.history[-1]["accuracy"] > dear.history[-1]["accuracy"]
+
+
+def test_muon_turns_hidden_weights_in_all_directions_alike_and_leaves_the_rest_to_adam(config):
+    muon = changed(config, optimizer="muon", encoding="film", learning_rate=0.01, muon_rate=5.0, policy_rate=0.5)
+    params = initial_params(muon, key=jax.random.key(0))
+    gradient = jax.tree.map(lambda array: jax.random.normal(jax.random.key(1), array.shape), params)
+    rule = optimizer(muon, 1)
+    steps = rule.update(gradient, rule.init(params), params)[0]
+    hidden = ("sensor", "encoder", "core", "locator_hidden")
+    for name, layer in steps._asdict().items():
+        if layer is None:
+            continue
+        rate = 0.01 * (0.5 if name.startswith("locator") else 1)
+        # Adam's first step is the sign of the gradient, Nesterov's look-ahead included.
+        assert float(jnp.abs(layer.bias).max()) < 2.1 * rate, name
+        if name.startswith(hidden):
+            stretched = jnp.linalg.svd(layer.weight, compute_uv=False)
+            assert float(stretched.max() / jnp.quantile(stretched, 0.1)) < 2, f"{name} moves further in some directions"
+            assert float(jnp.sqrt((layer.weight**2).mean())) == pytest.approx(0.2 * 5 * rate, rel=0.35), name
+        else:
+            signs = -rate * jnp.sign(getattr(gradient, name).weight)
+            np.testing.assert_allclose(layer.weight / signs, (layer.weight / signs).ravel()[0], rtol=1e-3)

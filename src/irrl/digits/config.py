@@ -67,6 +67,8 @@ class Config:
     """glimpses before the answer"""
     sensor_units: int = 128
     """hidden units of the glimpse network, for each of its two inputs"""
+    encoding: Literal["sum", "film"] = "sum"
+    """how what is seen and where it is join. sum: they are added; film: where also scales what (FiLM)"""
     hidden_units: int = 256
     """units of the recurrent core, and of a glimpse's encoding"""
     locator_units: int = 128
@@ -84,6 +86,10 @@ class Config:
     """weight of the policy-gradient loss beside the classification loss"""
     learning_rate: float = 3e-4
     """Adam's step size"""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """muon: the hidden layers' weights take steps of Muon, of equal size in all directions; all else Adam's"""
+    muon_rate: float = 6.0
+    """step size of Muon's weights over that of everything else, in terms of how far a weight moves"""
     policy_rate: float = 1.0
     """the policy's step size over that of everything else"""
     decay_epochs: int = 0
@@ -113,7 +119,7 @@ class Config:
             _check_range(name, getattr(self, name), 0, 2**31 - 1)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("scales", self.scales, 1, 10)
-        for name in ("location_std", "learning_rate", "policy_rate"):
+        for name in ("location_std", "learning_rate", "muon_rate", "policy_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be a positive number")
         if not 0 <= self.reinforce_weight < float("inf"):

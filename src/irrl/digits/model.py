@@ -12,11 +12,18 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt16
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.recurrent import Linear, gaussian_log_prob, initial_linear, replayed_relu_core, replayed_relu_layer
+from irrl.recurrent import (
+    Linear,
+    gaussian_log_prob,
+    initial_linear,
+    replayed_layer,
+    replayed_relu_core,
+    replayed_relu_layer,
+)
 
 
 class Params(NamedTuple):
-    """The agent's weights. What it sees and where it looks are encoded apart, then added."""
+    """The agent's weights. What it sees and where it looks are encoded apart, then joined (`encode`)."""
 
     sensor_patch: Linear
     sensor_location: Linear
@@ -30,6 +37,8 @@ class Params(NamedTuple):
     classifier: Linear
     locator_stop: Linear | None = None
     """DT-RAM's decision to answer now"""
+    encoder_scale: Linear | None = None
+    """FiLM: what it sees is scaled by a function of where"""
     baseline_hope: Linear | None = None
     """for each time step what the true class's present probability is worth to a baseline that knows the label"""
 
@@ -51,6 +60,8 @@ class Rollout(NamedTuple):
     sensor_inputs: Float[Array, "time batch features+2"]
     """glimpse and location, side by side"""
     sensor: Float[Array, "time batch 2*sensor_units"]
+    modulation: Float[Array, "time batch 3*hidden_units"] | None
+    """FiLM's terms: what, scale and shift"""
     encoding: Float[Array, "time batch hidden_units"]
     hidden: Float[Array, "time batch hidden_units"]
     locator: Float[Array, "time batch locator_units"]
@@ -96,6 +107,8 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     }
     if config.model == "dt-ram":
         sizes["locator_stop"] = (config.locator_units, 1)
+    if config.encoding == "film":
+        sizes["encoder_scale"] = (units, hidden)
     if config.baseline == "label":
         sizes["baseline_hope"] = (1, config.most_glimpses)
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
@@ -139,6 +152,31 @@ def encoder_layer(params: Params) -> Linear:
     return Linear(jnp.concatenate([patch.weight, location.weight]), patch.bias + location.bias)
 
 
+def film_layers(params: Params) -> tuple[Linear, Linear]:
+    """The second layers of both encodings under FiLM: what is seen, and the scale and shift that depend on where."""
+    assert params.encoder_scale is not None
+    where = params.encoder_scale, params.encoder_location
+    return params.encoder_patch, Linear(*(jnp.concatenate(parts, axis=-1) for parts in zip(*where, strict=True)))
+
+
+def film(modulation: Float[Array, "*batch terms"]) -> Float[Array, "*batch terms//3"]:
+    """Feature-wise linear modulation (Perez et al. 2018): `relu(what (1 + scale) + shift)`."""
+    what, scale, shift = jnp.split(modulation, 3, axis=-1)
+    return jax.nn.relu(what * (1 + scale) + shift)
+
+
+def encode(
+    params: Params, sensed: Float[Array, "*batch units"]
+) -> tuple[Float[Array, "*batch terms"] | None, Float[Array, "*batch hidden_units"]]:
+    """What was seen and where, joined: `relu` of their sum, or FiLM; its terms come first, if so."""
+    if params.encoder_scale is None:
+        return None, jax.nn.relu(encoder_layer(params)(sensed))
+    halves = jnp.split(sensed, 2, axis=-1)
+    modulation = [layer(half) for layer, half in zip(film_layers(params), halves, strict=True)]
+    modulation = jnp.concatenate(modulation, axis=-1)
+    return modulation, film(modulation)
+
+
 def draw(config: Config, batch: int, *, key: Key[Array, ""], explore: bool) -> Draws:
     """The chance in a batch of episodes: the first location is uniformly random, and the policy Gaussian.
 
@@ -169,7 +207,7 @@ def rollout(
 ) -> Rollout:
     """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
-    sensor, encoder = sensor_layer(params), encoder_layer(params)
+    sensor = sensor_layer(params)
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
@@ -177,7 +215,7 @@ def rollout(
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
-        encoding = jax.nn.relu(encoder(sensed))
+        modulation, encoding = encode(params, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(hidden))
         mean = location_mean(locator @ params.locator_mean.weight + bias, anchor, config)
@@ -185,7 +223,7 @@ def rollout(
         stop = jnp.zeros(threshold.shape, bool)
         if params.locator_stop is not None:
             stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
-        kept = Rollout(sensor_inputs, sensed, encoding, hidden, locator, sample, stop)
+        kept = Rollout(sensor_inputs, sensed, modulation, encoding, hidden, locator, sample, stop)
         location = jnp.clip(sample, -1, 1)
         return (hidden, location, location), kept
 
@@ -206,7 +244,12 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         return array.reshape(time * batch, -1)
 
     sensed = replayed_relu_layer(sensor_layer(params), rows(rolled.sensor_inputs), rows(rolled.sensor))
-    encoding = replayed_relu_layer(encoder_layer(params), sensed, rows(rolled.encoding))
+    if rolled.modulation is None:
+        encoding = replayed_relu_layer(encoder_layer(params), sensed, rows(rolled.encoding))
+    else:
+        parts = jnp.split(sensed, 2, axis=-1), jnp.split(rows(rolled.modulation), [config.hidden_units], axis=-1)
+        modulation = [replayed_layer(*layer) for layer in zip(film_layers(params), *parts, strict=True)]
+        encoding = film(jnp.concatenate(modulation, axis=-1))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     locator = replayed_relu_layer(params.locator_hidden, rows(rolled.hidden), rows(rolled.locator))
     logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
@@ -274,7 +317,7 @@ def perceive(
 ) -> Float[Array, "time batch hidden_units"]:
     """The core's hidden states over glimpses that some policy chose, this agent's or another's."""
     sensed = jax.nn.relu(sensor_layer(params)(sensor_inputs))
-    encoding = jax.nn.relu(encoder_layer(params)(sensed))
+    encoding = encode(params, sensed)[1]
 
     def step(hidden, from_encoding):
         hidden = jax.nn.relu(from_encoding + params.core_hidden(hidden))

@@ -52,18 +52,38 @@ class TrainState(NamedTuple):
 
 
 def optimizer(config: Config, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam, its step size constant or falling along a cosine to a hundredth."""
-    rate = config.learning_rate
-    if config.decay_epochs:
-        rate = optax.cosine_decay_schedule(rate, config.decay_epochs * steps_per_epoch, alpha=0.01)
-    adam = optax.adam(rate)
+    """Adam, its step size constant or falling along a cosine to a hundredth; Muon for the hidden layers' weights."""
+
+    def rate(factor: float = 1.0) -> optax.ScalarOrSchedule:
+        first = factor * config.learning_rate
+        if not config.decay_epochs:
+            return first
+        return optax.cosine_decay_schedule(first, config.decay_epochs * steps_per_epoch, alpha=0.01)
+
+    everything = optax.adam(rate())
+    if config.optimizer == "muon":
+        everything = optax.contrib.muon(
+            rate(config.muon_rate),
+            adam_learning_rate=rate(),
+            consistent_rms=0.2,  # a step as long as Adam's usually are
+            muon_weight_dimension_numbers=_of_muon,
+        )
     if config.policy_rate == 1:
-        return adam
+        return everything
 
     def of_policy(params):
         return params._replace(**{name: name.startswith("locator") for name in Params._fields})
 
-    return optax.chain(adam, optax.masked(optax.scale(config.policy_rate), of_policy))
+    return optax.chain(everything, optax.masked(optax.scale(config.policy_rate), of_policy))
+
+
+def _of_muon(params: Params) -> Params:
+    """Which arrays Muon trains: the weights of layers between two hidden layers, or from the glimpse to one."""
+    none = jax.tree.map(lambda array: None, params)
+    hidden = ("sensor", "encoder", "core", "locator_hidden")
+    chosen = {name: layer for name, layer in none._asdict().items() if layer is not None and name.startswith(hidden)}
+    matrix = optax.contrib.MuonDimensionNumbers()
+    return none._replace(**{name: layer._replace(weight=matrix) for name, layer in chosen.items()})
 
 
 def initial_state(config: Config, steps_per_epoch: int) -> TrainState:
@@ -156,7 +176,9 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle
     gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config, oracle)
     gradient, sums = jax.lax.psum((gradient, sums), AXIS)
     gradient = jax.tree.map(lambda total: total / sums.canvases, gradient)
-    updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(gradient, state.optimizer)
+    updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(
+        gradient, state.optimizer, cast(Any, state.params)
+    )
     return TrainState(
         cast(Params, optax.apply_updates(cast(Any, state.params), updates)),
         optimizer_state,

@@ -35,11 +35,12 @@ def useful_flops(config: Config) -> int:
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
     sensor = (config.glimpse_features + 2) * units
-    trunk = 2 * units * hidden + 2 * hidden * hidden
-    heads = hidden * locator + hidden
+    trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
+    heads = hidden * locator + hidden * (CLASSES if config.baseline == "label" else 1)
     mean = 2 * locator
     per_glimpse = 2 * (sensor + heads) + 3 * (trunk + mean)
-    return 2 * (config.glimpses * per_glimpse + 3 * hidden * CLASSES)
+    answers = config.glimpses if config.credit == "every" else 1
+    return 2 * (config.glimpses * per_glimpse + 3 * answers * hidden * CLASSES)
 
 
 def seconds_of(function) -> float:

@@ -35,7 +35,7 @@ def train_command(
 
     Args:
         out: the run's folder; with several seeds it holds a folder seed-N for each.
-        preset_name: a full set of settings, which the flags below override: paper, demo.
+        preset_name: a full set of settings, which the flags below override: paper, fast, demo.
         seeds: how many seeds to train one after the other, counting up from --seed.
         resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
             from which a new folder goes on.

@@ -200,6 +200,25 @@ PRESETS = {
         epochs=34,
         decay_epochs=34,
     ),
+    "fast": Config(
+        data="published-fresh",
+        spread_epochs=150,
+        credit="every",
+        discount=0.8,
+        baseline="label",
+        encoding="film",
+        sensor_units=64,
+        hidden_units=128,
+        locator_units=64,
+        core_start="identity",
+        locations="relative",
+        location_bias="sweep",
+        optimizer="muon",
+        learning_rate=1e-3,
+        policy_rate=0.3,
+        epochs=600,
+        decay_epochs=600,
+    ),
 }
 
 

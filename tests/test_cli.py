@@ -93,6 +93,24 @@ def test_load_gives_the_model_back(trained):
     np.testing.assert_allclose(np.exp(predictions.log_probs).sum(-1), 1, rtol=1e-5)
 
 
+def test_a_packaged_agent_goes_by_its_name_unless_a_path_is_called_so(trained, tmp_path, monkeypatch, capsys):
+    packaged = tmp_path / "agents"
+    packaged.mkdir()
+    (packaged / "quick.safetensors").write_bytes((trained / "epoch-000002.safetensors").read_bytes())
+    monkeypatch.setattr("irrl.loading.AGENTS", packaged)
+    monkeypatch.chdir(tmp_path)
+    assert run("digits", "test", trained / "epoch-000002.safetensors") == 0
+    assert run("digits", "test", "quick") == 0
+    of_path, of_name = capsys.readouterr().out.splitlines()
+    assert of_name == of_path
+    assert run("digits", "test", "quicker") == 2
+    assert "quicker: no such file or folder" in (message := capsys.readouterr().err)
+    assert "packaged agent: quick" in message
+    (tmp_path / "quick").mkdir()
+    assert run("digits", "test", "quick") == 2
+    assert "no checkpoint in this folder" in capsys.readouterr().err
+
+
 def test_same_seed_same_numbers_whatever_the_intervals(trained, tmp_path, mnist):
     flags = ["--evaluate-every", 3, "--checkpoint-every", 4, "--epochs", 4]
     assert run("digits", "train", *FLAGS, "--mnist", mnist, *flags, "--out", tmp_path / "rarely") == 0

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from irrl.digits.evaluate import Agent
 
 
+AGENTS = Path(__file__).parent / "digits" / "agents"
+"""Trained agents that come with the package."""
+
+
 def load(path: str | Path) -> "Agent":
-    """The model in a run's folder (its best checkpoint by validation, else its last) or in a checkpoint file.
+    """The model in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or the
+    packaged one of that name, if there is no such file or folder.
 
     Raises:
         UserError: there is none, or it is damaged or not one of ours.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).exists()]
-        if not found:
-            raise UserError(f"{path}: no checkpoint in this folder; give a run's folder or a .safetensors file")
-        path = found[0]
+    path = checkpoint_of(Path(path))
     saved = checkpoint.load(path)
     task = saved.state.get("task")
     if task != "digits":
@@ -29,3 +29,23 @@ def load(path: str | Path) -> "Agent":
     from irrl.digits.evaluate import agent_of
 
     return agent_of(saved)
+
+
+def checkpoint_of(path: Path) -> Path:
+    """The checkpoint file that `load` reads.
+
+    Raises:
+        UserError: there is none.
+    """
+    if path.is_dir():
+        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).exists()]
+        if not found:
+            raise UserError(f"{path}: no checkpoint in this folder; give a run's folder or a .safetensors file")
+        return found[0]
+    if path.exists():
+        return path
+    packaged = {file.stem: file for file in AGENTS.glob("*.safetensors")}
+    if str(path) not in packaged:
+        known = f", or the name of a packaged agent: {', '.join(sorted(packaged))}" if packaged else ""
+        raise UserError(f"{path}: no such file or folder; give a run's folder, a checkpoint file{known}")
+    return packaged[str(path)]

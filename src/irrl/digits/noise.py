@@ -27,7 +27,7 @@ from irrl.digits.model import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import check_reward
 from irrl.errors import UserError
-from irrl.loading import load
+from irrl.loading import checkpoint_of, load
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 
 Split = Literal["test", "validation"]
@@ -138,9 +138,7 @@ def stages_of(
 
 def checkpoints(model: Path) -> list[Path]:
     """The checkpoints that `model` stands for: those a run kept for good, else its best or its last; or itself."""
-    kept = sorted(model.glob("epoch-*.safetensors"))
-    chosen = [path for name in ("best", "last") if (path := model / f"{name}.safetensors").exists()]
-    return kept or chosen[:1] or [model]
+    return sorted(model.glob("epoch-*.safetensors")) or [checkpoint_of(model)]
 
 
 def stage(

@@ -63,7 +63,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             if config.encoding == "film":
                 what = what * (1 + params.encoder_scale(relu(params.sensor_location(location))))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
-            locator = relu(params.locator_hidden(stop(hidden)))
+            locator = relu(params.locator_hidden(hidden if config.policy_trains == "core" else stop(hidden)))
             mean = locator @ params.locator_mean.weight + biases[time]
             if config.locations == "absolute":
                 mean = jnp.tanh(mean)
@@ -116,7 +116,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"reward_gradient": "stop"},
         {"reward_gradient": "leak"},
         {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
-        {"credit": "every", "locations": "relative", "baseline": "label"},
+        {"credit": "every", "locations": "relative", "baseline": "label", "policy_trains": "core"},
         {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},
         {"model": "dt-ram", "location_bias": "sweep"},

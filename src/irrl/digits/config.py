@@ -82,6 +82,8 @@ class Config:
     location_bias: Literal["shared", "sweep"] = "shared"
     """bias of the policy's mean. shared: one for all glimpses; sweep: one for each, to begin with along a sweep"""
 
+    policy_trains: Literal["itself", "core"] = "itself"
+    """how far the policy's gradient goes. itself: hidden states are given to it; core: on, through core and sensor"""
     reinforce_weight: float = 0.01
     """weight of the policy-gradient loss beside the classification loss"""
     learning_rate: float = 3e-4

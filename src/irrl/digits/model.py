@@ -234,8 +234,8 @@ def rollout(
 def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     """The agent's outputs over a rollout, as functions of its parameters; the rollout itself is a constant.
 
-    The policy reads the hidden state without training it: only the classifier's loss (and a reward that is not
-    detached) reaches the core and the sensor.
+    Unless `config.policy_trains` is core, the policy reads the hidden state without training it: only the classifier's
+    loss (and a reward that is not detached) reaches the core and the sensor.
     """
     rolled = jax.lax.stop_gradient(rolled)
     time, batch, _ = rolled.hidden.shape
@@ -251,7 +251,8 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         modulation = [replayed_layer(*layer) for layer in zip(film_layers(params), *parts, strict=True)]
         encoding = film(jnp.concatenate(modulation, axis=-1))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
-    locator = replayed_relu_layer(params.locator_hidden, rows(rolled.hidden), rows(rolled.locator))
+    for_policy = hidden if config.policy_trains == "core" else rolled.hidden
+    locator = replayed_relu_layer(params.locator_hidden, rows(for_policy), rows(rolled.locator))
     logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
     logits += jnp.broadcast_to(params.locator_mean.bias, (time, 2))[:, None]
     mean = location_mean(logits, rolled.locations.at[0].set(0), config)

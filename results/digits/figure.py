@@ -2,8 +2,8 @@
 
     python results/digits/figure.py RUNS_FOLDER
 
-takes RUNS_FOLDER/paper-{leak,stop}-{1,2,3}, copies config, environment and metrics of each here, and writes
-paper-preset.png and the table of summary.json.
+takes the finished RUNS_FOLDER/{paper,fast,ram8}-*, copies config, environment and metrics of each here, and writes
+paper-preset.png and the table of summary.json from paper-{leak,stop}-{1,2,3}.
 """
 
 import json
@@ -22,14 +22,19 @@ NAMES = {"leak": ("reward not detached, as the authors' code", "#0a64d8"), "stop
 
 
 def collect(runs: Path) -> None:
-    for source in sorted(runs.glob("paper-*-*")):
+    for source in sorted(path for name in ("paper", "fast", "ram8") for path in runs.glob(f"{name}-*")):
         rows = read_rows(source / "metrics.jsonl")
         if not rows or rows[-1]["epoch"] < json.loads((source / "config.json").read_text())["config"]["epochs"]:
             continue  # still training
         folder = HERE / source.name
         folder.mkdir(exist_ok=True)
-        for name in ("config.json", "environment.json", "metrics.jsonl"):
+        for name in ("config.json", "metrics.jsonl"):
             shutil.copy(source / name, folder / name)
+        starts = json.loads((source / "environment.json").read_text())
+        for start in starts:  # which folder the code and the runs lay in is nobody's business
+            words = [word.replace(str(runs.resolve()), "runs") for word in start["command"][1:]]
+            start["command"] = ["irrl", *words]
+        (folder / "environment.json").write_text(json.dumps(starts, indent=2) + "\n")
 
 
 def main() -> None:

@@ -218,6 +218,8 @@ PRESETS = {
         optimizer="muon",
         learning_rate=1e-3,
         policy_rate=0.3,
+        policy_trains="core",
+        reinforce_weight=0.05,
         epochs=600,
         decay_epochs=600,
     ),

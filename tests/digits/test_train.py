@@ -150,7 +150,7 @@ def test_an_oracle_comes_from_a_checkpoint_and_must_see_the_same_glimpses(config
     other = saved(changed(config, patch=4), "other.safetensors")
     with pytest.raises(UserError, match=r"its patch is 4, this agent's 8"):
         train(changed(config, oracle=other))
-    with pytest.raises(UserError, match="missing.safetensors: no such file or folder"):
+    with pytest.raises(UserError, match=r"missing\.safetensors: no such file or folder"):
         train(changed(config, oracle=str(tmp_path / "missing.safetensors")))
 
 

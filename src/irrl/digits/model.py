@@ -146,17 +146,13 @@ def sensor_layer(params: Params) -> Linear:
     return Linear(weight, jnp.concatenate([patch.bias, location.bias]))
 
 
-def encoder_layer(params: Params) -> Linear:
-    """The second layers of both encodings, which are added, as one layer over both."""
-    patch, location = params.encoder_patch, params.encoder_location
-    return Linear(jnp.concatenate([patch.weight, location.weight]), patch.bias + location.bias)
-
-
-def film_layers(params: Params) -> tuple[Linear, Linear]:
-    """The second layers of both encodings under FiLM: what is seen, and the scale and shift that depend on where."""
-    assert params.encoder_scale is not None
-    where = params.encoder_scale, params.encoder_location
-    return params.encoder_patch, Linear(*(jnp.concatenate(parts, axis=-1) for parts in zip(*where, strict=True)))
+def encoder_layers(params: Params) -> tuple[Linear, ...]:
+    """The second layers of both encodings: one layer over both if they are added; under FiLM one for what is seen, and
+    one for the scale and shift that depend on where."""
+    patch, location, scale = params.encoder_patch, params.encoder_location, params.encoder_scale
+    if scale is None:
+        return (Linear(jnp.concatenate([patch.weight, location.weight]), patch.bias + location.bias),)
+    return patch, Linear(*(jnp.concatenate(parts, axis=-1) for parts in zip(scale, location, strict=True)))
 
 
 def film(modulation: Float[Array, "*batch terms"]) -> Float[Array, "*batch terms//3"]:
@@ -166,13 +162,13 @@ def film(modulation: Float[Array, "*batch terms"]) -> Float[Array, "*batch terms
 
 
 def encode(
-    params: Params, sensed: Float[Array, "*batch units"]
+    layers: tuple[Linear, ...], sensed: Float[Array, "*batch units"]
 ) -> tuple[Float[Array, "*batch terms"] | None, Float[Array, "*batch hidden_units"]]:
-    """What was seen and where, joined: `relu` of their sum, or FiLM; its terms come first, if so."""
-    if params.encoder_scale is None:
-        return None, jax.nn.relu(encoder_layer(params)(sensed))
+    """What was seen and where, joined by `encoder_layers`: `relu` of their sum, or FiLM, its terms first."""
+    if len(layers) == 1:
+        return None, jax.nn.relu(layers[0](sensed))
     halves = jnp.split(sensed, 2, axis=-1)
-    modulation = [layer(half) for layer, half in zip(film_layers(params), halves, strict=True)]
+    modulation = [layer(half) for layer, half in zip(layers, halves, strict=True)]
     modulation = jnp.concatenate(modulation, axis=-1)
     return modulation, film(modulation)
 
@@ -207,7 +203,7 @@ def rollout(
 ) -> Rollout:
     """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
-    sensor = sensor_layer(params)
+    sensor, encoder = sensor_layer(params), encoder_layers(params)
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
@@ -215,7 +211,7 @@ def rollout(
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         sensor_inputs = jnp.concatenate([seen, location], axis=-1)
         sensed = jax.nn.relu(sensor(sensor_inputs))
-        modulation, encoding = encode(params, sensed)
+        modulation, encoding = encode(encoder, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(hidden))
         mean = location_mean(locator @ params.locator_mean.weight + bias, anchor, config)
@@ -244,11 +240,12 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         return array.reshape(time * batch, -1)
 
     sensed = replayed_relu_layer(sensor_layer(params), rows(rolled.sensor_inputs), rows(rolled.sensor))
+    encoder = encoder_layers(params)
     if rolled.modulation is None:
-        encoding = replayed_relu_layer(encoder_layer(params), sensed, rows(rolled.encoding))
+        encoding = replayed_relu_layer(*encoder, sensed, rows(rolled.encoding))
     else:
         parts = jnp.split(sensed, 2, axis=-1), jnp.split(rows(rolled.modulation), [config.hidden_units], axis=-1)
-        modulation = [replayed_layer(*layer) for layer in zip(film_layers(params), *parts, strict=True)]
+        modulation = [replayed_layer(*layer) for layer in zip(encoder, *parts, strict=True)]
         encoding = film(jnp.concatenate(modulation, axis=-1))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     for_policy = hidden if config.policy_trains == "core" else rolled.hidden
@@ -318,7 +315,7 @@ def perceive(
 ) -> Float[Array, "time batch hidden_units"]:
     """The core's hidden states over glimpses that some policy chose, this agent's or another's."""
     sensed = jax.nn.relu(sensor_layer(params)(sensor_inputs))
-    encoding = encode(params, sensed)[1]
+    encoding = encode(encoder_layers(params), sensed)[1]
 
     def step(hidden, from_encoding):
         hidden = jax.nn.relu(from_encoding + params.core_hidden(hidden))

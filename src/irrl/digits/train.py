@@ -66,7 +66,7 @@ def optimizer(config: Config, steps_per_epoch: int) -> optax.GradientTransformat
             rate(config.muon_rate),
             adam_learning_rate=rate(),
             consistent_rms=0.2,  # a step as long as Adam's usually are
-            muon_weight_dimension_numbers=_of_muon,
+            muon_weight_dimension_numbers=cast(Any, _of_muon),
         )
     if config.policy_rate == 1:
         return everything

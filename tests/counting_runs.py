@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 
-from irrl.run import DiskRun
+from irrl.run import DiskRun, Plan
 
 CONFIG = {"reward": "clipped-linear", "epochs": 10, "patch": [4, 4]}
 FREE = frozenset({"epochs"})
 
 
-def open_run(folder, config=CONFIG, task="digits", **options):
-    return DiskRun.open(folder, task, config, free=FREE, **options)
+def open_run(folder, config=CONFIG, task="digits", *, resume="auto", **plan):
+    return DiskRun.open(folder, Plan(task, config, FREE, **plan), resume=resume)
 
 
 def train(disk_run, steps, *, keep_every=100):

@@ -147,7 +147,7 @@ import time
 from pathlib import Path
 from irrl import run
 run.environment = dict
-opened = run.DiskRun.open(Path({str(tmp_path)!r}), "digits", {CONFIG!r})
+opened = run.DiskRun.open(Path({str(tmp_path)!r}), run.Plan("digits", {CONFIG!r}))
 print("open", flush=True)
 time.sleep(60)
 """

@@ -304,7 +304,7 @@ from pathlib import Path
 import numpy as np
 from irrl import run
 run.environment = dict
-with run.DiskRun.open(Path({str(tmp_path / "killed")!r}), "digits", {CONFIG!r}) as disk_run:
+with run.DiskRun.open(Path({str(tmp_path / "killed")!r}), run.Plan("digits", {CONFIG!r})) as disk_run:
     found = disk_run.restore()
     for step in range(found.state["step"] + 1 if found else 1, 401):
         disk_run.log({{"step": step, "epoch": step // 10, "loss": 1 / step}})

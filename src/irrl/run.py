@@ -20,13 +20,12 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -113,62 +112,83 @@ class MemoryRun(Run):
         """Do nothing."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to be. A folder's run is gone on with if it was asked to be the same."""
+
+    task: str
+    config: Mapping[str, Any]
+    """JSON values"""
+    free: Set[str] = frozenset()
+    """fields that may change between one start and the next"""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """what fields count as that a recorded config lacks, for it is older than they are"""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Task and config as a file gives them back."""
+        return json.loads(json.dumps({"task": self.task, "config": dict(self.config)}))
+
+    def check(self, where: Path, recorded: Mapping[str, Any]) -> None:
+        """Refuse the recorded task and config of what lies at `where` if they are not this run's.
+
+        Raises:
+            UserError: each difference is shown.
+        """
+        before, after = ({"task": either.get("task"), **either["config"]} for either in (recorded, self.identity))
+        before = {**self.defaults, **before} if before["task"] == after["task"] else before
+        changes = [
+            f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
+            for name in dict.fromkeys([*before, *after])
+            if name not in self.free and (name in before, before.get(name)) != (name in after, after.get(name))
+        ]
+        if changes:
+            raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
+
+
 class DiskRun(Run):
     """A run kept in a folder, from which a stopped or killed training goes on. `DiskRun.open` makes it."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], check: "Check", lock: TextIOWrapper, start: Path | None):
+    def __init__(self, folder: Path, plan: Plan, lock: TextIOWrapper, start: Path | None):
         super().__init__()
         self.folder = folder
-        self._identity = identity
-        self._check = check
+        self._plan = plan
         self._lock = lock
         self._start = start
         self._last_is_good = False
 
     @classmethod
-    def open(
-        cls,
-        folder: Path,
-        task: str,
-        config: dict[str, Any],
-        *,
-        resume: str = "auto",
-        free: Set[str] = frozenset(),
-        defaults: Mapping[str, Any] = MappingProxyType({}),
-    ) -> "DiskRun":
+    def open(cls, folder: Path, plan: Plan, *, resume: str = "auto") -> "DiskRun":
         """Start a run in a new folder, or take up the one that the folder holds.
 
         Args:
             folder: made, parents included, when it does not exist.
-            config: JSON values; on a resume they must be the recorded ones, but for the fields named in `free`.
+            plan: on a resume it must be the recorded one.
             resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint, or the run's
                 folder, from which a new folder goes on.
-            defaults: what fields count as that the recorded config lacks, for it is older than they are.
 
         Raises:
-            UserError: the config differs (each difference is shown, nothing is touched), another process trains in
+            UserError: the plan differs (each difference is shown, nothing is touched), another process trains in
                 the folder, it cannot be written, or the checkpoint named by `resume` is not good.
         """
-        identity = json.loads(json.dumps({"task": task, "config": config}))
-        check = partial(_check_same, new=identity, free=free, defaults=defaults)
         start = None if resume in ("auto", "never") else Path(resume)
         if start is not None:
             start = start / "last.safetensors" if start.is_dir() else start
-            _load_own(start, check)
+            _load_own(start, plan)
         try:
             with ExitStack() as held:
                 lock = held.enter_context(_lock(folder))
-                _check_folder(folder, resume, check)
+                _check_folder(folder, resume, plan)
                 for stale in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                     stale.unlink()
-                replace_file(folder / "config.json", _json_file(identity))
+                replace_file(folder / "config.json", _json_file(plan.identity))
                 environments = folder / "environment.json"
                 starts = _read_json(environments, otherwise=[])
                 replace_file(environments, _json_file([*starts, environment()]))
                 held.pop_all()
         except OSError as error:
             raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
-        return cls(folder, identity, check, lock, start)
+        return cls(folder, plan, lock, start)
 
     def restore(self) -> Checkpoint | None:
         """Give the checkpoint to go on from, and cut the metrics back to its step.
@@ -191,7 +211,7 @@ class DiskRun(Run):
         Raises:
             OSError: it cannot be written (full disk); the checkpoints already there are as good as before.
         """
-        content = encode(arrays, {**state, **self._identity})
+        content = encode(arrays, {**state, **self._plan.identity})
         if (self.folder / "metrics.jsonl").exists():
             sync(self.folder / "metrics.jsonl")
         # `last` comes after the others: killed in between, the training resumes before this point and makes them again.
@@ -223,7 +243,7 @@ class DiskRun(Run):
             good = []
             for path in filter(Path.exists, paths):
                 try:
-                    good.append((path, _load_own(path, self._check)))
+                    good.append((path, _load_own(path, self._plan)))
                 except UserError as error:
                     bad.append(error)
             if good:
@@ -242,7 +262,7 @@ class DiskRun(Run):
         if metrics.exists():
             replace_file(self.folder / "metrics.jsonl", metrics.read_bytes())
         with suppress(UserError):
-            older = _load_own(best, self._check)
+            older = _load_own(best, self._plan)
             if older.state["step"] <= checkpoint.state["step"]:
                 replace_file(self.folder / "best.safetensors", best.read_bytes())
         # It becomes `last` at once, so that a training killed before its first checkpoint goes on from here too.
@@ -250,22 +270,13 @@ class DiskRun(Run):
         return checkpoint
 
 
-def epochs_done(
-    folder: Path,
-    task: str,
-    config: dict[str, Any],
-    *,
-    resume: str = "auto",
-    free: Set[str] = frozenset(),
-    defaults: Mapping[str, Any] = MappingProxyType({}),
-) -> int:
+def epochs_done(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
     """Epochs that the run in `folder` has behind it, 0 if there is none; nothing is touched.
 
     Raises:
-        UserError: `DiskRun.open` would refuse to go on there with this config.
+        UserError: `DiskRun.open` would refuse to go on there with this plan.
     """
-    identity = json.loads(json.dumps({"task": task, "config": config}))
-    _check_folder(folder, resume, partial(_check_same, new=identity, free=free, defaults=defaults))
+    _check_folder(folder, resume, plan)
     with suppress(UserError, KeyError):
         return load(folder / "last.safetensors").state["epoch"]
     return 0
@@ -330,7 +341,7 @@ def _lock(folder: Path) -> TextIOWrapper:
     return lock
 
 
-def _check_folder(folder: Path, resume: str, check: "Check") -> None:
+def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
     if not any(folder.glob("*.safetensors")):
         return  # A start that failed early leaves a config, but nothing that could be lost.
     if resume != "auto":
@@ -338,32 +349,14 @@ def _check_folder(folder: Path, resume: str, check: "Check") -> None:
     recorded = _read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
-    check(folder, recorded)
+    plan.check(folder, recorded)
 
 
-Check = Callable[[Path, dict[str, Any]], None]
-"""Refuses the recorded identity (task and config) of what lies at a path, if it is not that of the run at hand."""
-
-
-def _check_same(
-    where: Path, old: dict[str, Any], *, new: dict[str, Any], free: Set[str], defaults: Mapping[str, Any]
-) -> None:
-    before, after = ({"task": either.get("task"), **either["config"]} for either in (old, new))
-    before = {**defaults, **before} if before["task"] == after["task"] else before
-    changes = [
-        f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
-        for name in dict.fromkeys([*before, *after])
-        if name not in free and (name in before, before.get(name)) != (name in after, after.get(name))
-    ]
-    if changes:
-        raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
-
-
-def _load_own(path: Path, check: Check) -> Checkpoint:
+def _load_own(path: Path, plan: Plan) -> Checkpoint:
     checkpoint = load(path)
     if "step" not in checkpoint.state or not isinstance(checkpoint.state.get("config"), dict):
         raise UserError(f"{path}: not the checkpoint of a run: it lacks step or config")
-    check(path, checkpoint.state)
+    plan.check(path, checkpoint.state)
     return checkpoint
 
 

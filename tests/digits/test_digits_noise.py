@@ -17,7 +17,7 @@ from irrl.digits.model import initial_params
 from irrl.digits.noise import answers, checkpoints, fragility, stage, violins
 from irrl.digits.source import canvases_for_testing
 from irrl.noise import POSTERIOR_EDGES
-from irrl.run import DiskRun
+from irrl.run import DiskRun, Plan
 from tiny import SETTINGS, write_mnist
 
 
@@ -34,7 +34,7 @@ def runs(tmp_path_factory):
 
 def save(folder, config, *, epochs, keep):
     """A run whose checkpoints are untrained, but sure of their answers."""
-    with DiskRun.open(folder, "digits", dataclasses.asdict(config)) as run:
+    with DiskRun.open(folder, Plan("digits", dataclasses.asdict(config))) as run:
         for epoch in epochs:
             params = initial_params(config, key=jax.random.key(epoch))
             params = params._replace(classifier=jax.tree.map(lambda weights: 20 * weights, params.classifier))

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -14,6 +14,9 @@ from irrl.cli.settings import Whole, settings_of
 from irrl.digits.config import FREE, Config, preset
 from irrl.errors import UserError
 from irrl.seeds import folders_of_seeds
+
+if TYPE_CHECKING:
+    from irrl.run import Plan
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
@@ -59,14 +62,14 @@ def train_command(
     # Before the first training: their complaints leave nothing behind.
     check_reward(first)
     for folder, config in configs.items():
-        epochs_done(folder, **_identity(config), resume=resume)
+        epochs_done(folder, _plan(config), resume=resume)
     stopped = False
     for folder, config in configs.items():
-        if epochs_done(folder, **_identity(config)) < config.epochs and not stopped:
+        if epochs_done(folder, _plan(config)) < config.epochs and not stopped:
             if seeds > 1:
                 print(f"seed {config.seed}: {folder}", file=sys.stderr)
             stopped = _train_run(folder, config, resume, tensorboard=tensorboard, wandb=wandb)
-        epoch = epochs_done(folder, **_identity(config))
+        epoch = epochs_done(folder, _plan(config))
         if epoch < config.epochs:
             saved = "stopped and saved" if any(out.rglob("last.*")) else "stopped before there was anything to save"
             print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
@@ -77,10 +80,10 @@ def train_command(
     return 0
 
 
-def _identity(config: Config) -> dict[str, Any]:
-    """What a folder's run must agree with to be gone on with."""
-    defaults = dataclasses.asdict(Config())
-    return {"task": "digits", "config": dataclasses.asdict(config), "free": FREE, "defaults": defaults}
+def _plan(config: Config) -> "Plan":
+    from irrl.run import Plan
+
+    return Plan("digits", dataclasses.asdict(config), FREE, dataclasses.asdict(Config()))
 
 
 def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, wandb: bool) -> bool:
@@ -92,7 +95,7 @@ def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, 
     from irrl.run import DiskRun
 
     source = Source(config)  # its complaints, too, leave nothing behind
-    with DiskRun.open(folder, **_identity(config), resume=resume) as run, run.interruptible():
+    with DiskRun.open(folder, _plan(config), resume=resume) as run, run.interruptible():
         run.listeners.append(ProgressLine(config.epochs))
         if tensorboard:
             run.listeners.append(TensorBoardListener(folder))

@@ -14,7 +14,7 @@ from irrl.digits.config import Config, preset
 from irrl.digits.model import Params, initial_params
 from irrl.errors import UserError
 from irrl.recurrent import Linear
-from irrl.run import DiskRun
+from irrl.run import DiskRun, Plan
 from irrl.torch_file import read_torch_file
 
 LAYERS = {
@@ -61,7 +61,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
     trained_on = config.train_size - round(config.validation_fraction * config.train_size)
     steps = epoch * -(-trained_on // config.batch)
     state = {"step": steps, "epoch": epoch, "best": best / 100, "best_valid_acc": best}
-    with DiskRun.open(out, "digits", dataclasses.asdict(config), resume="never") as run:
+    with DiskRun.open(out, Plan("digits", dataclasses.asdict(config)), resume="never") as run:
         arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
         run.save(arrays, state, best=True, keep=False)
     return state

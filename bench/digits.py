@@ -34,7 +34,7 @@ def useful_flops(config: Config) -> int:
     trainable lies below: not under the sensor, and not under the policy and the baseline, which do not train the core.
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
-    sensor = (config.glimpse_features + 2) * units
+    sensor = (config.glimpse_features + (4 if config.sensor_location == "ink" else 2)) * units
     trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
     heads = hidden * locator + hidden * (CLASSES if config.baseline == "label" else 1)
     mean = 2 * locator

@@ -7,7 +7,7 @@ import pytest
 
 from irrl.digits.config import Config, preset
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import SWEPT, draw, initial_params, perceive, replay, rollout, sweep
+from irrl.digits.model import SWEPT, draw, initial_params, perceive, replay, rollout, sweep, what_and_where
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
 
@@ -187,12 +187,32 @@ def test_replay_gives_back_what_the_rollout_computed(canvases):
     assert outputs.action_log_probs.shape == (5, 8)
 
 
-@pytest.mark.parametrize("encoding", ["sum", "film"])
-def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases, encoding):
-    config = Config(**{**vars(SMALL), "encoding": encoding})
+@pytest.mark.parametrize("changed", [{}, {"encoding": "film"}, {"sensor_location": "ink", "scales": 2}], ids=str)
+def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases, changed):
+    config = Config(**{**vars(SMALL), **changed})
     params = initial_params(config, key=jax.random.key(1))
     rolled = rollout(params, canvases, jnp.arange(8), draw(config, 8, key=jax.random.key(2), explore=True), config)
-    np.testing.assert_allclose(perceive(params, rolled.sensor_inputs), rolled.hidden, rtol=1e-5, atol=1e-6)
+    seen = rolled.sensor_inputs[..., : config.glimpse_features]
+    hidden = perceive(params, seen, rolled.locations, config.patch)
+    np.testing.assert_allclose(hidden, rolled.hidden, rtol=1e-5, atol=1e-6)
+
+
+def test_the_sensor_is_told_how_far_it_looks_from_the_ink():
+    params = initial_params(Config(**{**vars(SMALL), "sensor_location": "ink"}), key=jax.random.key(1))
+    patch, trail = 2, jnp.zeros((1, 3))
+    # Two scales of 2x2 pixels; in the finer one a quarter of the pixels is 2 brighter than average, then half are 0.8.
+    first, second = jnp.array([[2.0, -1, -1, -1, 9, 9, 9, 9]]), jnp.array([[0.8, 0.8, 0, -1, 9, 9, 9, 9]])
+    trail, inputs = what_and_where(params, trail, first, jnp.array([[0.5, -0.5]]), patch)
+    np.testing.assert_allclose(inputs, [[*first[0], 0, 0, 0.5, -0.5]], atol=3e-3)
+    trail, inputs = what_and_where(params, trail, second, jnp.array([[-0.5, 0.5]]), patch)
+    # 0.8 * 0.5 of ink at (0.5, -0.5), 0.4 at (-0.5, 0.5): the centre is the middle of the canvas.
+    np.testing.assert_allclose(inputs, [[*second[0], -1, 1, -0.5, 0.5]], atol=3e-3)
+
+
+def test_where_there_is_no_ink_the_canvas_counts():
+    params = initial_params(Config(**{**vars(SMALL), "sensor_location": "ink"}), key=jax.random.key(1))
+    inputs = what_and_where(params, jnp.zeros((1, 3)), jnp.full((1, 4), -0.4), jnp.array([[0.25, 0.5]]), 2)[1]
+    np.testing.assert_allclose(inputs[0, 4:], [0.5, 1, 0.25, 0.5])
 
 
 def test_without_exploration_the_agent_looks_where_its_policy_points(canvases):

@@ -128,7 +128,8 @@ def test_an_oracle_pays_for_the_same_glimpses(config):
         return loss(params, rolled, labels, weights, config, **options)[1]
 
     assert float(metrics(learner, oracle=learner).reward) == pytest.approx(float(metrics(learner).reward), rel=1e-5)
-    log_q = discriminator_log_probs(oracle, perceive(oracle, rolled.sensor_inputs)[-1])
+    seen = rolled.sensor_inputs[..., : config.glimpse_features]
+    log_q = discriminator_log_probs(oracle, perceive(oracle, seen, rolled.locations, config.patch)[-1])
     paid = (jnp.exp(log_q[jnp.arange(32), labels]) - 0.1).sum()
     assert float(metrics(learner, oracle=oracle).reward) == pytest.approx(float(paid), rel=1e-4)
     # The online classifier goes on as before.

@@ -65,6 +65,8 @@ class Config:
     """each scale's side over the one before"""
     glimpses: int = 18
     """glimpses before the answer"""
+    sensor_location: Literal["place", "ink"] = "place"
+    """what the sensor is told of where it looks. place: the location; ink: also how far from where ink lately was"""
     sensor_units: int = 128
     """hidden units of the glimpse network, for each of its two inputs"""
     encoding: Literal["sum", "film"] = "sum"
@@ -208,6 +210,7 @@ PRESETS = {
         credit="every",
         discount=0.8,
         baseline="label",
+        sensor_location="ink",
         encoding="film",
         sensor_units=64,
         hidden_units=128,

@@ -57,8 +57,8 @@ class Draws(NamedTuple):
 class Rollout(NamedTuple):
     """One batch of episodes, with every activation the gradient needs."""
 
-    sensor_inputs: Float[Array, "time batch features+2"]
-    """glimpse and location, side by side"""
+    sensor_inputs: Float[Array, "time batch inputs"]
+    """glimpse, location relative to the ink if the sensor is told, and location, side by side"""
     sensor: Float[Array, "time batch 2*sensor_units"]
     modulation: Float[Array, "time batch 3*hidden_units"] | None
     """FiLM's terms: what, scale and shift"""
@@ -95,7 +95,7 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     units, hidden = config.sensor_units, config.hidden_units
     sizes = {
         "sensor_patch": (config.glimpse_features, units),
-        "sensor_location": (2, units),
+        "sensor_location": (4 if config.sensor_location == "ink" else 2, units),
         "encoder_patch": (units, hidden),
         "encoder_location": (units, hidden),
         "core_input": (hidden, hidden),
@@ -137,6 +137,30 @@ def sweep(count: int) -> Float[Array, "count 2"]:
     across = jnp.where(row % 2 == 0, across, 1 - across)
     down = (row + 0.5) / rows
     return SWEPT * (2 * jnp.stack([across, down], axis=-1) - 1)
+
+
+INK_MEMORY = 0.8
+"""Of how much of the ink it has seen an agent keeps track, a glimpse later."""
+
+Trail = Float[Array, "batch 3"]
+"""Ink that an agent has lately seen: its amount, and its moment, amount times location (x, y)."""
+
+
+def what_and_where(
+    params: Params, trail: Trail, seen: Float[Array, "batch features"], location: Float[Array, "batch 2"], patch: int
+) -> tuple[Trail, Float[Array, "batch inputs"]]:
+    """What the sensor is given: a glimpse, where it is on the canvas and, if it is told, where relative to the ink.
+
+    Strokes mean the same wherever the digit lies, but not in canvas coordinates. The centre of the ink in the finest
+    patches so far, each glimpse counting `INK_MEMORY` times the one after it, moves along with the digit. Ink is what
+    is brighter than the average pixel. In units of a quarter of the canvas, for a digit is half as wide as a canvas.
+    """
+    if params.sensor_location.weight.shape[0] == 2:
+        return trail, jnp.concatenate([seen, location], axis=-1)
+    ink = jax.nn.relu(seen[:, : patch**2]).mean(-1, keepdims=True)
+    trail = INK_MEMORY * trail + ink * jnp.concatenate([jnp.ones_like(ink), location], axis=-1)
+    centre = trail[:, 1:] / (trail[:, :1] + 1e-3)
+    return trail, jnp.concatenate([seen, 2 * (location - centre), location], axis=-1)
 
 
 def sensor_layer(params: Params) -> Linear:
@@ -207,9 +231,9 @@ def rollout(
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
-        (hidden, location, anchor), (draw, threshold, bias) = carry, now
+        (hidden, location, anchor, trail), (draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
-        sensor_inputs = jnp.concatenate([seen, location], axis=-1)
+        trail, sensor_inputs = what_and_where(params, trail, seen, location, config.patch)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         modulation, encoding = encode(encoder, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
@@ -221,9 +245,10 @@ def rollout(
             stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
         kept = Rollout(sensor_inputs, sensed, modulation, encoding, hidden, locator, sample, stop)
         location = jnp.clip(sample, -1, 1)
-        return (hidden, location, location), kept
+        return (hidden, location, location, trail), kept
 
-    start = jnp.zeros((len(index), config.hidden_units)), draws.first, jnp.zeros((len(index), 2))
+    hidden, anchor, trail = (jnp.zeros((len(index), size)) for size in (config.hidden_units, 2, 3))
+    start = hidden, draws.first, anchor, trail
     return jax.lax.scan(step, start, (draws.steps.swapaxes(0, 1), draws.stops.T, biases))[1]
 
 
@@ -311,9 +336,15 @@ def stop_log_probs(
 
 
 def perceive(
-    params: Params, sensor_inputs: Float[Array, "time batch inputs"]
+    params: Params, seen: Float[Array, "time batch features"], locations: Float[Array, "time batch 2"], patch: int
 ) -> Float[Array, "time batch hidden_units"]:
     """The core's hidden states over glimpses that some policy chose, this agent's or another's."""
+
+    def follow(trail, now):
+        glimpse, location = now
+        return what_and_where(params, trail, glimpse, location, patch)
+
+    sensor_inputs = jax.lax.scan(follow, jnp.zeros((seen.shape[1], 3)), (seen, locations))[1]
     sensed = jax.nn.relu(sensor_layer(params)(sensor_inputs))
     encoding = encode(encoder_layers(params), sensed)[1]
 

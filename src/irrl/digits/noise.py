@@ -177,7 +177,7 @@ def _answers(
     pooled = pyramid(canvases, scales=config.scales, scale_factor=config.scale_factor)
     look = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
     places = locations.swapaxes(0, 1)
-    hidden = perceive(params, jnp.concatenate([jax.lax.map(look, places), places], axis=-1))
+    hidden = perceive(params, jax.lax.map(look, places), places, config.patch)
     return discriminator_log_probs(params, hidden[taken - 1, jnp.arange(len(taken))])
 
 

@@ -124,7 +124,8 @@ def loss(
     targets = jnp.broadcast_to(labels, outputs.log_probs.shape[:2])
     judged = outputs.log_probs
     if oracle is not None:
-        judged = answers(oracle, perceive(oracle, rolled.sensor_inputs), rolled, config)
+        seen = rolled.sensor_inputs[..., : config.glimpse_features]
+        judged = answers(oracle, perceive(oracle, seen, rolled.locations, config.patch), rolled, config)
     reward = rewards.get(config.reward)(judged, targets, 1 / CLASSES)
     if config.reward_gradient == "stop":
         reward = jax.lax.stop_gradient(reward)

@@ -323,6 +323,14 @@ def test_a_model_is_loaded_without_its_reward(tmp_path, mnist, monkeypatch):
     assert irrl.load(tmp_path / "run").config.reward == "gone:half"
 
 
+def test_a_schedule_that_training_does_not_reach_is_said(mnist, tmp_path, capsys):
+    words = ["digits", "train", *FLAGS, "--mnist", mnist, "--epochs", 1, "--out", tmp_path / "run"]
+    assert run(*words, "--decay-epochs", 9) == 0
+    assert "note: training ends at epoch 1, before --decay-epochs 9\n" in capsys.readouterr().err
+    assert run(*words[:-1], tmp_path / "other", "--decay-epochs", 1) == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_the_threads_flag_reaches_jax(mnist, tmp_path):
     words = ["digits", "train", *FLAGS, "--mnist", mnist, "--epochs", "1", "--threads", "3", "--out", tmp_path / "run"]
     code = f"from irrl.cli import main\ntry: main({list(map(str, words))})\nexcept SystemExit: pass\n"

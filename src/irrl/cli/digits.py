@@ -63,6 +63,9 @@ def train_command(
     check_reward(first)
     for folder, config in configs.items():
         epochs_done(folder, _plan(config), resume=resume)
+    for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
+        if last > first.epochs:
+            print(f"note: training ends at epoch {first.epochs}, before {flag} {last}", file=sys.stderr)
     stopped = False
     for folder, config in configs.items():
         if epochs_done(folder, _plan(config)) < config.epochs and not stopped:

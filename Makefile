@@ -27,3 +27,4 @@ check: install
 
 bench: install
 	$(BIN)/python bench/digits.py
+	$(BIN)/python bench/skills.py

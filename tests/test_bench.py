@@ -26,3 +26,12 @@ def test_json_has_the_promised_figures(tmp_path):
     figures = json.loads(output.stdout)
     promised = ["images_per_second", "epoch_images_per_second", "useful_gflops", "matmul_gflops", "fraction_of_matmul"]
     assert all(figures[name] > 0 for name in promised)
+
+
+def test_the_skills_benchmark_too():
+    import skills as bench
+
+    figures = bench.measure(200, 1)
+    assert set(figures["share"]) == {"rollout", "softmax", "rewards", "updates"}
+    for name in ("microseconds_per_iteration", "runs_in_parallel_speedup", "microseconds_per_iteration_disdain"):
+        assert figures[name] > 0

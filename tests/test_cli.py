@@ -162,7 +162,7 @@ def test_sigterm_saves_and_the_same_command_goes_on_to_the_same_end(trained, tmp
 
 
 def test_three_kills_lose_nothing(tmp_path):
-    whole, killed = kill_and_resume(tmp_path, kills=3, epochs=12)
+    whole, killed = kill_and_resume("digits", tmp_path, kills=3, rows=12)
     assert whole.state == killed.state
     assert {n: a.tobytes() for n, a in whole.arrays.items()} == {n: a.tobytes() for n, a in killed.arrays.items()}
 

@@ -56,10 +56,10 @@ def main() -> None:
             "mean": round(float(accuracy[:, -1].mean()), 2),
         }
     paper = published("ram")["clipped-linear"]
-    shown = paper.epochs <= 100
+    shown = paper.at <= 100
     axes.plot(
-        paper.epochs[shown],
-        100 * paper.accuracy[shown],
+        paper.at[shown],
+        100 * paper.score[shown],
         "k--o",
         markersize=4,
         label="published mean, read off the plot",

@@ -1,13 +1,12 @@
 """Who hears what a training reports: the command line's progress line, TensorBoard, Weights & Biases."""
 
-import importlib
 import os
 import secrets
 from pathlib import Path
 from typing import Any
 
 from irrl.checkpoint import replace_file
-from irrl.errors import UserError
+from irrl.extras import import_extra
 
 
 class Listener:
@@ -27,7 +26,7 @@ class TensorBoardListener(Listener):
     """Writes every number of a row to TensorBoard, under the folder's `tensorboard`; needs the extra `tensorboard`."""
 
     def __init__(self, folder: Path):
-        self._module = _import_extra("tensorboardX", "tensorboard")
+        self._module = import_extra("tensorboardX", "tensorboard")
         self._folder = folder / "tensorboard"
         self._writer = None
 
@@ -55,7 +54,7 @@ class WandbListener(Listener):
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], project: str = "irrl"):
-        wandb = _import_extra("wandb", "wandb")
+        wandb = import_extra("wandb", "wandb")
         id_file = folder / "wandb-id.txt"
         if not id_file.exists():
             replace_file(id_file, secrets.token_hex(4).encode())
@@ -70,10 +69,3 @@ class WandbListener(Listener):
     def close(self) -> None:
         """Send what is left, and end the W&B run."""
         self._run.finish()
-
-
-def _import_extra(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f"{module} is not installed: pip install 'irrl[{extra}]'") from error

@@ -7,6 +7,8 @@ and `save` as it goes, looking at `stop_requested` between steps. `MemoryRun` to
     environment.json    a list: versions, git commit, hardware and command line of each start
     metrics.jsonl       one row of metrics a line
     NAME.safetensors    checkpoints: last, previous (the one before it), best, and epoch-000010 and the like if kept
+
+How far a run is, a task counts in a unit of its own: epochs, or iterations.
 """
 
 import fcntl
@@ -51,13 +53,13 @@ class Run(ABC):
 
     @abstractmethod
     def save(self, arrays: Mapping[str, np.ndarray], state: dict[str, Any], *, best: bool, keep: bool) -> None:
-        """Checkpoint. `state` has at least `step` and `epoch`; rows up to that step were logged before.
+        """Checkpoint. `state` has at least `step`, and the run's unit; rows up to that step were logged before.
 
         `best` marks the best by validation so far; `keep` one that later ones do not overwrite.
         """
 
     def log(self, row: dict[str, Any]) -> None:
-        """Record one row of metrics: numbers by name, among them `step` and `epoch`."""
+        """Record one row of metrics: numbers by name, among them `step` and the run's unit."""
         row = json.loads(_json_line(row))
         self.history.append(row)
         for listener in self.listeners:
@@ -123,6 +125,8 @@ class Plan:
     """fields that may change between one start and the next"""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """what fields count as that a recorded config lacks, for it is older than they are"""
+    unit: str = "epoch"
+    """what the task counts its progress in: the name of a number in a checkpoint's state"""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -218,7 +222,7 @@ class DiskRun(Run):
         if best:
             replace_file(self.folder / "best.safetensors", content)
         if keep:
-            replace_file(self.folder / f"epoch-{state['epoch']:06d}.safetensors", content)
+            replace_file(self.folder / f"{self._plan.unit}-{state[self._plan.unit]:06d}.safetensors", content)
         last = self.folder / "last.safetensors"
         # A damaged `last` must not push out a good `previous`.
         if self._last_is_good and last.exists():
@@ -238,7 +242,7 @@ class DiskRun(Run):
 
     def _newest(self) -> Checkpoint | None:
         bad = []
-        others = [self.folder / "best.safetensors", *self.folder.glob("epoch-*.safetensors")]
+        others = [self.folder / "best.safetensors", *self.folder.glob(f"{self._plan.unit}-*.safetensors")]
         for paths in [self.folder / "last.safetensors"], [self.folder / "previous.safetensors"], others:
             good = []
             for path in filter(Path.exists, paths):
@@ -270,15 +274,15 @@ class DiskRun(Run):
         return checkpoint
 
 
-def epochs_done(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
-    """Epochs that the run in `folder` has behind it, 0 if there is none; nothing is touched.
+def progress_of(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
+    """How many epochs (or whatever its unit) the run in `folder` has behind it, 0 if there is none; nothing is touched.
 
     Raises:
         UserError: `DiskRun.open` would refuse to go on there with this plan.
     """
     _check_folder(folder, resume, plan)
     with suppress(UserError, KeyError):
-        return load(folder / "last.safetensors").state["epoch"]
+        return load(folder / "last.safetensors").state[plan.unit]
     return 0
 
 

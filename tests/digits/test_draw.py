@@ -31,6 +31,7 @@ from irrl.digits.evaluate import Agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.model import initial_params
 from irrl.errors import UserError
+from irrl.films import write_gif, write_mp4
 
 CONFIG = Config(
     data="fixed", canvas=30, patch=4, scales=2, glimpses=3, test_size=9, sensor_units=6, hidden_units=7, locator_units=5
@@ -38,6 +39,8 @@ CONFIG = Config(
 ZOOM = 6
 LEFT, TOP = 190, 58
 """A canvas of 30 pixels is drawn 180 film pixels wide; a single one stands here, under the legend and its title."""
+
+PACE = {"milliseconds": drawing.MILLISECONDS, "last_milliseconds": drawing.LAST_MILLISECONDS}
 
 
 @cache
@@ -262,7 +265,7 @@ def test_gif_keeps_a_rare_color_among_many(tmp_path):
     frames = [np.repeat(rng.integers(256, size=(100, 100, 1), dtype=np.uint8), 3, axis=2) for _ in range(2)]
     frames[0][:20] = rng.integers(256, size=(20, 100, 3)) // 3
     frames[1][50, :30] = rgb(LAST)
-    drawing._write_gif(frames, tmp_path / "film.gif")
+    write_gif(frames, tmp_path / "film.gif", **PACE)
     with Image.open(tmp_path / "film.gif") as gif:
         gif.seek(1)
         shown = np.asarray(gif.convert("RGB"))
@@ -281,7 +284,7 @@ def test_draw_of_a_checkpoint_and_into_a_folder(run):
 def test_movie_is_as_long_as_the_gif(tmp_path):
     import imageio_ffmpeg
 
-    drawing._write_mp4(film([case()]), tmp_path / "film.mp4")
+    write_mp4(film([case()]), tmp_path / "film.mp4", **PACE)
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4"))
     assert frames == 42
     assert seconds == pytest.approx(4.2, abs=0.01)
@@ -289,7 +292,7 @@ def test_movie_is_as_long_as_the_gif(tmp_path):
 
 def test_movie_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError, match="No such file"):
-        drawing._write_mp4(film([case()]), tmp_path / "nowhere" / "film.mp4")
+        write_mp4(film([case()]), tmp_path / "nowhere" / "film.mp4", **PACE)
 
 
 @pytest.mark.parametrize(("count", "rows", "columns"), [(60, 5, 8), (11, 2, 8), (3, 1, 3)])

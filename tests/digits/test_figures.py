@@ -12,12 +12,18 @@ import pytest
 from matplotlib.colors import to_rgb
 from rich.console import Console
 
+from irrl import comparison
 from irrl.cli import main
-from irrl.digits.comparison import PUBLISHED, compare, groups_of, published, table
+from irrl.comparison import compare
+from irrl.digits.comparison import PUBLISHED, STUDY, published
 from irrl.digits.config import preset
-from irrl.digits.figures import learning_curves
 from irrl.errors import UserError
+from irrl.figures import learning_curves
 from irrl.seeds import folders_of_seeds, run_folders
+
+
+def groups_of(paths):
+    return comparison.groups_of(STUDY, paths)
 
 
 def write_run(folder: Path, accuracy: dict[int, float | None], oracle: str = "", **settings) -> Path:
@@ -56,7 +62,7 @@ def test_runs_are_grouped_by_all_but_seed_and_budget(runs):
         ("clipped-linear, reward_gradient stop", (1,)),
         ("accuracy, reward_gradient leak", (1,)),
     ]
-    np.testing.assert_array_equal(groups[0].accuracy[:, 0], [0.3, 0.5, 0.4])
+    np.testing.assert_array_equal(groups[0].scores[:, 0], [0.3, 0.5, 0.4])
 
 
 def test_a_label_says_only_what_differs(tmp_path, runs):
@@ -83,25 +89,25 @@ def test_epochs_are_those_at_which_every_seed_was_validated(tmp_path):
     first = write_run(tmp_path / "a", {1: 0.1, 2: None, 3: 0.3, 4: 0.4, 5: 0.5}, seed=1)
     second = write_run(tmp_path / "b", {1: None, 2: 0.2, 3: 0.5, 4: 0.6}, seed=2)
     (group,) = groups_of([first, second])
-    assert group.epochs.tolist() == [3, 4]
-    assert group.accuracy.tolist() == [[0.3, 0.4], [0.5, 0.6]]
+    assert group.at.tolist() == [3, 4]
+    assert group.scores.tolist() == [[0.3, 0.4], [0.5, 0.6]]
 
 
 def test_a_comparison_is_sorted_and_at_the_last_epoch_of_all(runs):
     rows = compare(groups_of(runs))
-    assert [row.epoch for row in rows] == [50, 50, 50]
+    assert [row.at for row in rows] == [50, 50, 50]
     assert [row.interquartile_mean for row in rows] == pytest.approx([0.6, 0.4, 0.2])
     assert rows[0].interval is None
     assert rows[1].interval == pytest.approx((0.3, 0.5))
-    assert rows[1].accuracy == (0.3, 0.5, 0.4)
+    assert rows[1].scores == (0.3, 0.5, 0.4)
     assert [row.published for row in rows] == pytest.approx([0.361, 0.361, 0.200])
 
 
 def test_best_and_epochs_to_reach_by_hand(tmp_path):
     run = write_run(tmp_path / "run", {1: 0.2, 2: 0.85, 3: 0.7, 4: 0.95})
-    (row,) = compare(groups_of([run]), epoch=3)
+    (row,) = compare(groups_of([run]), at=3)
     assert (row.interquartile_mean, row.best) == (0.7, 0.85)
-    assert row.epochs_to == {"50%": 2, "80%": 2, "90%": 4}
+    assert row.reached == {"50%": 2, "80%": 2, "90%": 4}
     assert row.published is None, "the paper's plot is not read before epoch 50"
 
 
@@ -111,7 +117,7 @@ def test_published_is_interpolated_and_only_for_the_papers_agent(tmp_path):
     wider = write_run(tmp_path / "wider", steady, patch=8)
     hacking = write_run(tmp_path / "hacking", steady, reward="log", oracle="runs/converged")
     plain_log = write_run(tmp_path / "log", steady, reward="log")
-    by_label = {row.label: row.published for row in compare(groups_of([ours, wider, hacking, plain_log]), epoch=75)}
+    by_label = {row.label: row.published for row in compare(groups_of([ours, wider, hacking, plain_log]), at=75)}
     assert by_label == {
         "clipped-linear, patch 4": pytest.approx((0.361 + 0.471) / 2),
         "clipped-linear, patch 8": None,
@@ -122,7 +128,7 @@ def test_published_is_interpolated_and_only_for_the_papers_agent(tmp_path):
 
 def test_the_table_shows_per_cent_in_eighty_columns(runs):
     console = Console(width=80, record=True, file=io.StringIO(), markup=False)
-    console.print(table(compare(groups_of(runs))))
+    console.print(comparison.table(STUDY, compare(groups_of(runs))))
     text = console.export_text()
     assert re.search(r"clipped-linear, +3 +40\.0 \[30\.0, 50\.0\] +40\.0 +36\.1 +- / - / -", text)
     assert re.search(r"clipped-linear, +1 +60\.0 +60\.0 +36\.1 +1 / - / -", text)
@@ -133,13 +139,13 @@ def test_the_table_shows_per_cent_in_eighty_columns(runs):
 def test_published_curves_are_in_the_package(figure):
     curves = published(figure)
     for curve in curves.values():
-        assert curve.epochs[0] == 50 and curve.epochs[-1] == 1480
-        assert ((curve.accuracy > 0.1) & (curve.accuracy < 1)).all()
+        assert curve.at[0] == 50 and curve.at[-1] == 1480
+        assert ((curve.score > 0.1) & (curve.score < 1)).all()
     assert "accuracy" in curves
 
 
 def test_a_published_number():
-    assert published("dt-ram")["clipped-linear"].accuracy[-1] == pytest.approx(0.853)
+    assert published("dt-ram")["clipped-linear"].score[-1] == pytest.approx(0.853)
     assert set(published("hacking")) == {"log", "log+hacking", "accuracy", "accuracy+hacking"}
 
 
@@ -195,8 +201,8 @@ def test_figure_command_writes_the_kind_of_file_asked_for(tmp_path, runs, suffix
 def test_compare_command_prints_json_and_the_table(runs, capsys):
     assert run_cli("digits", "compare", *runs, "--json", "--epoch", 20) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["epoch"], row["seeds"]) for row in rows] == [(20, [1]), (20, [1, 2, 3]), (20, [1])]
-    assert rows[1]["accuracy"] == [0.3, 0.5, 0.4]
+    assert [(row["at"], row["seeds"]) for row in rows] == [(20, [1]), (20, [1, 2, 3]), (20, [1])]
+    assert rows[1]["scores"] == [0.3, 0.5, 0.4]
     assert run_cli("digits", "compare", *runs) == 0
     assert "[30.0, 50.0]" in capsys.readouterr().out
 

@@ -14,6 +14,7 @@ app = App(
     help="Internally rewarded reinforcement learning: a policy paid by a discriminator trained on its own behaviour.",
 )
 app.command("irrl.cli.digits:app", name="digits", help="Hard visual attention on Cluttered MNIST.")
+app.command("irrl.cli.skills:app", name="skills", help="Unsupervised skill discovery in four rooms.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

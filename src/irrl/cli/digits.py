@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import os
-import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from irrl.cli.settings import Whole, settings_of
+from irrl.cli.settings import Whole, command_to_go_on, settings_of
 from irrl.digits.config import FREE, Config, preset
 from irrl.errors import UserError
 from irrl.seeds import folders_of_seeds
@@ -57,25 +57,25 @@ def train_command(
 
     use_cores(threads)
     from irrl.digits.train import check_reward
-    from irrl.run import epochs_done, read_rows
+    from irrl.run import progress_of, read_rows
 
     # Before the first training: their complaints leave nothing behind.
     check_reward(first)
     for folder, config in configs.items():
-        epochs_done(folder, _plan(config), resume=resume)
+        progress_of(folder, _plan(config), resume=resume)
     for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
         if last > first.epochs:
             print(f"note: training ends at epoch {first.epochs}, before {flag} {last}", file=sys.stderr)
     stopped = False
     for folder, config in configs.items():
-        if epochs_done(folder, _plan(config)) < config.epochs and not stopped:
+        if progress_of(folder, _plan(config)) < config.epochs and not stopped:
             if seeds > 1:
                 print(f"seed {config.seed}: {folder}", file=sys.stderr)
             stopped = _train_run(folder, config, resume, tensorboard=tensorboard, wandb=wandb)
-        epoch = epochs_done(folder, _plan(config))
+        epoch = progress_of(folder, _plan(config))
         if epoch < config.epochs:
             saved = "stopped and saved" if any(out.rglob("last.*")) else "stopped before there was anything to save"
-            print(f"{saved}; go on with: {_command_to_go_on()}", file=sys.stderr)
+            print(f"{saved}; go on with: {command_to_go_on()}", file=sys.stderr)
             return 130
         rows = read_rows(folder / "metrics.jsonl")
         best = max((row["validation_accuracy"] for row in rows if "validation_accuracy" in row), default=float("nan"))
@@ -91,7 +91,7 @@ def _plan(config: Config) -> "Plan":
 
 def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, wandb: bool) -> bool:
     """Train in one folder; True if the user asked to stop."""
-    from irrl.cli.progress import ProgressLine
+    from irrl.cli.progress import ProgressLines
     from irrl.digits.source import Source
     from irrl.digits.train import train
     from irrl.listeners import TensorBoardListener, WandbListener
@@ -99,13 +99,20 @@ def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, 
 
     source = Source(config)  # its complaints, too, leave nothing behind
     with DiskRun.open(folder, _plan(config), resume=resume) as run, run.interruptible():
-        run.listeners.append(ProgressLine(config.epochs))
+        run.listeners.append(ProgressLines().line(partial(_describe, epochs=config.epochs)))
         if tensorboard:
             run.listeners.append(TensorBoardListener(folder))
         if wandb:
             run.listeners.append(WandbListener(folder, dataclasses.asdict(config)))
         train(config, run, source)
         return run.stop_requested
+
+
+def _describe(row: dict[str, Any], *, epochs: int) -> str:
+    text = f"epoch {row['epoch']}/{epochs}  accuracy {row['accuracy']:.1%}"
+    if "validation_accuracy" in row:
+        text += f"  validation {row['validation_accuracy']:.1%}"
+    return f"{text}  reward {row['reward']:.3f}  {row['images_per_second']:,.0f} images/s"
 
 
 @app.command(name="test")
@@ -318,15 +325,10 @@ def compare_command(
         epoch: compare at this epoch; by default at the last one that all of them have reached.
         as_json: print JSON.
     """
-    from irrl.digits.comparison import compare, groups_of, table
+    from irrl.cli.comparing import show_comparison
+    from irrl.digits.comparison import STUDY
 
-    compared = compare(groups_of(runs), epoch)
-    if as_json:
-        print(json.dumps([dataclasses.asdict(row) for row in compared], indent=2))
-    else:
-        from rich.console import Console
-
-        Console(markup=False, highlight=False).print(table(compared))
+    show_comparison(STUDY, runs, epoch, as_json=as_json)
 
 
 figure = App(name="figure", help="Draw a figure of the paper from runs.")
@@ -343,10 +345,10 @@ def figure_command(name: Literal["ram", "dt-ram", "hacking"], runs: list[Path], 
         runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one curve.
         out: the picture: a png, pdf or svg file.
     """
-    from irrl.digits.figures import draw_curves
+    from irrl.cli.comparing import draw_comparison
+    from irrl.digits.comparison import STUDY, published
 
-    draw_curves(name, runs, out)
-    print(out)
+    draw_comparison(STUDY, runs, lambda groups: published(name), out)
 
 
 @figure.command(name="noise")
@@ -366,12 +368,3 @@ def figure_noise_command(
 
     draw_violins(runs, oracle, out, cases=cases, seed=seed)
     print(out)
-
-
-def _command_to_go_on() -> str:
-    """The command line as typed, for a shell, without --resume: going on is the default."""
-    words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
-    if "--resume" in words:
-        at = words.index("--resume")
-        del words[at : at + 2]
-    return shlex.join(["irrl", *words])

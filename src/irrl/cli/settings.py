@@ -1,7 +1,9 @@
-"""A config's fields as flags of a command."""
+"""A config's fields as flags of a command, and the command line as typed."""
 
 import dataclasses
 import inspect
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -63,3 +65,12 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
         return wrapper
 
     return decorate
+
+
+def command_to_go_on() -> str:
+    """The command line as typed, for a shell, without --resume: going on is the default."""
+    words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
+    if "--resume" in words:
+        at = words.index("--resume")
+        del words[at : at + 2]
+    return shlex.join(["irrl", *words])

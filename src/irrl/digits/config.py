@@ -2,9 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from irrl.errors import UserError
+from irrl.settings import check_range, check_type, flag, preset_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +115,18 @@ class Config:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            check_type(field.name, getattr(self, field.name), field.type)
         for name in ("train_size", "test_size", "canvas", "distractor_size", "patch", "scales", "scale_factor",
                      "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
                      "evaluate_every", "checkpoint_every"):  # fmt: skip
-            _check_range(name, getattr(self, name), 1, 2**31 - 1)
+            check_range(name, getattr(self, name), 1, 2**31 - 1)
         for name in ("distractors", "spread_epochs", "decay_epochs", "keep_every"):
-            _check_range(name, getattr(self, name), 0, 2**31 - 1)
-        _check_range("seed", self.seed, 0, 2**32 - 1)
-        _check_range("scales", self.scales, 1, 10)
+            check_range(name, getattr(self, name), 0, 2**31 - 1)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        check_range("scales", self.scales, 1, 10)
         for name in ("location_std", "learning_rate", "muon_rate", "policy_rate"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be a positive number")
+                raise UserError(f"{flag(name)} is {getattr(self, name)}; it must be a positive number")
         if not 0 <= self.reinforce_weight < float("inf"):
             raise UserError(f"--reinforce-weight is {self.reinforce_weight}; it must be at least 0")
         if not 0 <= self.discount <= 1:
@@ -145,7 +146,7 @@ class Config:
         for name, value in published.items():
             if self.data.startswith("published") and getattr(self, name) != value:
                 raise UserError(
-                    f"{_flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
+                    f"{flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
                     "use --data fixed or --data fresh"
                 )
 
@@ -168,25 +169,6 @@ class Config:
     def glimpse_features(self) -> int:
         """Numbers in one glimpse."""
         return self.scales * self.patch**2
-
-
-def _check_type(name: str, value: object, wanted: Any) -> None:
-    """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
-    choices = get_args(wanted)
-    if choices and value not in choices:
-        raise UserError(f"unknown {_flag(name)} {value!r}; choose one of {', '.join(choices)}")
-    allowed = {int: int, float: (int, float), str: str}.get(wanted)
-    if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise UserError(f"{_flag(name)} is {value!r}; it must be of type {wanted.__name__}")
-
-
-def _check_range(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise UserError(f"{_flag(name)} is {value}; it must be from {least} to {most}")
-
-
-def _flag(field: str) -> str:
-    return "--" + field.replace("_", "-")
 
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})
@@ -235,6 +217,4 @@ def preset(name: str, **overrides) -> Config:
     Raises:
         UserError: no such preset (the valid ones are listed), or a field's value is out of range.
     """
-    if name not in PRESETS:
-        raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return dataclasses.replace(PRESETS[name], **overrides)
+    return preset_of(PRESETS, name, overrides)

@@ -1,12 +1,10 @@
 """Pictures: where a trained agent looks and what it answers, how it learned, and what canvases look like."""
 
-import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio_ffmpeg
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from irrl import keys
 from irrl.checkpoint import replace_by
@@ -27,6 +24,7 @@ from irrl.digits.evaluate import Agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
+from irrl.films import write_gif, write_mp4
 from irrl.loading import load
 from irrl.run import read_rows
 
@@ -82,10 +80,11 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     out = folder / "figures" if out is None else out
     watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
     frames = film(watched)
+    pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
     writers = {
         "glimpses.png": partial(_write_png, gaze_figure(watched)),
-        "glimpses.gif": partial(_write_gif, frames),
-        "glimpses.mp4": partial(_write_mp4, frames),
+        "glimpses.gif": partial(write_gif, frames, **pace),
+        "glimpses.mp4": partial(write_mp4, frames, **pace),
     }
     if rows := read_rows(folder / "metrics.jsonl"):
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
@@ -310,24 +309,3 @@ def _color(case: Case, glimpse: int) -> str:
 
 def _write_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=2 * _DPI)
-
-
-def _write_gif(frames: list[UInt8[np.ndarray, "height width 3"]], path: Path) -> None:
-    # One palette for all frames. Pillow's own choice drops what is rare: first of all, thin coloured lines.
-    palette = Image.fromarray(np.concatenate(frames)).quantize(method=Image.Quantize.FASTOCTREE)
-    first, *others = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
-    milliseconds = [MILLISECONDS] * len(others) + [LAST_MILLISECONDS]
-    first.save(path, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-
-
-def _write_mp4(frames: list[UInt8[np.ndarray, "height width 3"]], path: Path) -> None:
-    height, width, _ = frames[0].shape
-    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r 1000/{MILLISECONDS} -i -"
-    # Ten frames a second, for some players cannot show less than a few.
-    coded = "-f mp4 -c:v libx264 -crf 20 -pix_fmt yuv420p -r 10 -movflags +faststart"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw.split(), *coded.split(), f"file:{path}"]
-    pixels = np.stack(frames + frames[-1:] * (LAST_MILLISECONDS // MILLISECONDS - 1)).tobytes()
-    # Not by imageio: it forks this process, and JAX's threads may then lock up.
-    done = subprocess.run(command, input=pixels, capture_output=True, check=False)
-    if done.returncode:
-        raise OSError(done.stderr.decode(errors="replace"))

@@ -21,12 +21,12 @@ from irrl.checkpoint import replace_by, replace_file
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent
-from irrl.digits.figures import check_format, write_figure
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.model import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import check_reward
 from irrl.errors import UserError
+from irrl.figures import check_format, write_figure
 from irrl.loading import checkpoint_of, load
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 

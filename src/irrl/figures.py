@@ -1,4 +1,4 @@
-"""The paper's figures of learning curves, drawn from runs."""
+"""Learning curves of runs, with the paper's behind them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from irrl.checkpoint import replace_by
-from irrl.digits.comparison import Curve, Group, groups_of, published
+from irrl.comparison import Curve, Group
 from irrl.errors import UserError
 from irrl.stats import bootstrap_interval
 
@@ -20,24 +20,11 @@ COLORS = {"clipped-linear": "#0a64d8", "clipped-log": "#e8750a", "accuracy": "#2
 OTHER_COLORS = ("#8944ab", "#8e6b3f", "#d6368f", "#178f9c", "#6b6b70")
 """One colour a reward: those of the paper have the same one in every figure."""
 
+MANY = 10_000
+"""From so many epochs or iterations on, the axis is labelled in thousands or millions."""
+
 STYLES = (("-", 0), ("-.", 0.4), (":", 0.25))
 """Line style and paleness, in turns, of groups with the same reward."""
-
-
-def draw_curves(figure: str, paths: Sequence[Path], out: Path) -> None:
-    """Draw runs beside the published curves of a figure.
-
-    Args:
-        figure: ram, dt-ram or hacking.
-        paths: folders of runs, or of several seeds.
-        out: the picture, a png, pdf or svg file; its folder is made.
-
-    Raises:
-        UserError: runs that `groups_of` refuses, or another kind of file.
-        OSError: the file cannot be written.
-    """
-    check_format(out)
-    write_figure(learning_curves(groups_of(paths), published(figure)), out)
 
 
 def check_format(out: Path) -> None:
@@ -53,13 +40,14 @@ def write_figure(figure: Figure, out: Path) -> None:
 
 
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
-    """Validation accuracy against epochs: mean over seeds and its interval; the published curves dashed behind."""
+    """Scores against epochs or iterations: mean over seeds and its interval; the published curves dashed behind."""
+    study = groups[0].study
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
     colors = _colors([*paper, *(group.curve_name for group in groups)])
     for name, curve in paper.items():
         axes.plot(
-            curve.epochs, 100 * curve.accuracy, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
+            curve.at, study.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
             zorder=1, label=f"{name}, published",
         )  # fmt: skip
     drawn: dict[str, int] = {}
@@ -70,16 +58,18 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
         label = f"{group.label} ({seeds})"
         axes.plot(
-            group.epochs, 100 * group.accuracy.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
+            group.at, study.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
         )
-        interval = bootstrap_interval(group.accuracy, np.mean)
+        interval = bootstrap_interval(group.scores, np.mean)
         if interval is not None:
-            low, high = 100 * interval
-            axes.fill_between(group.epochs, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
-    axes.set(xlim=(0, _last_epoch(groups, paper)), ylim=(0, 100))
-    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+            low, high = study.scale * interval
+            axes.fill_between(group.at, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
+    end = _end(groups, paper)
+    axes.set(xlim=(0, end), ylim=(0, study.most), xlabel=study.unit, ylabel=study.title)
     axes.set_title("mean over seeds and its 95 % bootstrap interval; published: mean, read off the plot", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if end >= MANY:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     handles, labels = axes.get_legend_handles_labels()
@@ -100,11 +90,10 @@ def _colors(curve_names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _last_epoch(groups: Sequence[Group], paper: dict[str, Curve]) -> int:
+def _end(groups: Sequence[Group], paper: dict[str, Curve]) -> int:
     """Where the picture ends: at the next published point, so that the dashed lines reach the runs' end."""
-    last = max(int(group.epochs[-1]) for group in groups)
-    later = [int(epoch) for curve in paper.values() for epoch in curve.epochs if epoch > last]
-    return min(later, default=last)
+    last = max(int(group.at[-1]) for group in groups)
+    return min((int(at) for curve in paper.values() for at in curve.at if at > last), default=last)
 
 
 def _mix(color: str, other: str, share: float | int) -> str:

@@ -1,0 +1,30 @@
+"""What `compare` and `figure` do, for any task."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from irrl.comparison import Curve, Group, Study, compare, groups_of, table
+from irrl.figures import check_format, learning_curves, write_figure
+
+
+def show_comparison(study: Study, runs: Sequence[Path], at: int | None, *, as_json: bool) -> None:
+    """Print runs compared over their seeds, as a table or as JSON."""
+    rows = compare(groups_of(study, runs), at)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    else:
+        Console(markup=False, highlight=False).print(table(study, rows))
+
+
+def draw_comparison(
+    study: Study, runs: Sequence[Path], paper: Callable[[Sequence[Group]], dict[str, Curve]], out: Path
+) -> None:
+    """Draw runs' learning curves over those that `paper` has for them into a png, pdf or svg file."""
+    check_format(out)
+    groups = groups_of(study, runs)
+    write_figure(learning_curves(groups, paper(groups)), out)
+    print(out)

@@ -1,0 +1,198 @@
+"""`irrl skills ...`: unsupervised skill discovery in four rooms."""
+
+import dataclasses
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from irrl.cli.settings import Whole, command_to_go_on, settings_of
+from irrl.errors import UserError
+from irrl.extras import import_extra
+from irrl.seeds import folders_of_seeds
+from irrl.skills.config import FREE, Config, preset
+from irrl.skills.four_rooms import read_rooms
+
+if TYPE_CHECKING:
+    from irrl.run import Plan
+
+app = App(name="skills", help="Unsupervised skill discovery in four rooms.")
+
+
+@app.command(name="train")
+@settings_of(Config)
+def train_command(
+    *,
+    out: Path,
+    preset_name: Annotated[str, Parameter(name="--preset")] = "paper",
+    seeds: Whole = 1,
+    resume: str = "auto",
+    threads: Whole | None = None,
+    tensorboard: bool = False,
+    wandb: bool = False,
+    **settings: Any,
+) -> int:
+    """Train. Stopped or killed, the same command goes on where it was.
+
+    Args:
+        out: the run's folder; with several seeds it holds a folder seed-N for each.
+        preset_name: a full set of settings, which the flags below override: paper. --rooms small changes the number of
+            skills, steps and iterations too.
+        seeds: how many seeds to train, counting up from --seed; as many at a time as there are threads.
+        resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
+            from which a new folder goes on.
+        threads: processor cores to use; all by default.
+        tensorboard: write metrics for TensorBoard into the folder too.
+        wandb: send metrics to Weights & Biases too (offline unless logged in).
+    """
+    if "rooms" in settings:
+        settings["rooms"] = read_rooms(settings["rooms"])
+    first = preset(preset_name, **settings)
+    folders = folders_of_seeds(out, first.seed, seeds)
+    configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
+    if seeds > 1 and resume not in ("auto", "never"):
+        raise UserError(f"--resume {resume} goes with a single seed: leave out --seeds")
+    if wandb and seeds > 1:
+        raise UserError("--wandb follows one run at a time: leave out --seeds")
+    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    if threads < 1:
+        raise UserError(f"--threads is {threads}; it must be at least 1")
+    import_extra("numba", "skills")
+    for module in ["tensorboardX"] * tensorboard:
+        import_extra(module, "tensorboard")
+    for module in ["wandb"] * wandb:
+        import_extra(module, "wandb")
+    from irrl.cli.progress import ProgressLines
+    from irrl.listeners import TensorBoardListener, WandbListener
+    from irrl.run import DiskRun, MemoryRun, Run, progress_of, read_rows
+    from irrl.skills.paid import compile_reward
+    from irrl.skills.train import train_all
+
+    # Before anything is written: their complaints leave nothing behind.
+    compile_reward(first.reward, first.skills)
+    done = {folder: progress_of(folder, _plan(config), resume=resume) for folder, config in configs.items()}
+    folder_of = {config: folder for folder, config in configs.items() if done[folder] < config.iterations}
+    lines = ProgressLines(seconds_between=10)
+
+    def open_run(config: Config) -> Run:
+        run = DiskRun.open(folder_of[config], _plan(config), resume=resume)
+        run.listeners.append(lines.line(partial(_describe, config=config)))
+        if tensorboard:
+            run.listeners.append(TensorBoardListener(run.folder))
+        if wandb:
+            run.listeners.append(WandbListener(run.folder, dataclasses.asdict(config)))
+        return run
+
+    asked = MemoryRun()  # hears of Ctrl-C on behalf of all
+    with asked.interruptible():
+        failures = train_all(list(folder_of), open_run, threads, lambda: asked.stop_requested)
+    left = False
+    for folder, config in configs.items():
+        if (iteration := progress_of(folder, _plan(config))) < config.iterations:
+            left = True
+            continue
+        rows = read_rows(folder / "metrics.jsonl")
+        exact = rows[-1]["effective_skills_exact"] if rows else float("nan")
+        print(f"{folder}: iteration {iteration:,}, {exact:.1f} effective skills (exact)")
+    if left and not failures:
+        saved = any((folder / "last.safetensors").exists() for folder in folder_of.values())
+        saved = "stopped and saved" if saved else "stopped before there was anything to save"
+        print(f"{saved}; go on with: {command_to_go_on()}", file=sys.stderr)
+    return 2 if failures else 130 if left else 0
+
+
+def _plan(config: Config) -> "Plan":
+    from irrl.run import Plan
+
+    return Plan("skills", dataclasses.asdict(config), FREE, dataclasses.asdict(Config()), unit="iteration")
+
+
+def _describe(row: dict[str, Any], *, config: Config) -> str:
+    return (
+        f"seed {config.seed}  iteration {row['iteration']:,}/{config.iterations:,}  "
+        f"effective skills {row['effective_skills_exact']:.1f}  reward {row['reward']:.3f}  "
+        f"{row['microseconds_per_iteration']:.1f} us each"
+    )
+
+
+@app.command(name="test")
+def test_command(
+    run: Path, *, seed: Whole = 0, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+) -> None:
+    """Count the skills that a run has learned: means over its seeds, and each seed's.
+
+    Args:
+        run: a run's folder, or that of several seeds.
+        seed: draws the sampled episodes.
+        as_json: print JSON.
+    """
+    import_extra("numba", "skills")
+    from irrl.skills.occupancy import METRICS, test
+
+    result = test(run, seed)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        for name in METRICS:
+            seeds = "  ".join(f"{each[name]:.4g}" for each in result["seeds"].values())
+            print(f"{name:26} {result[name]:8.4g}   each seed: {seeds}")
+        print(f"{'ceiling':26} {result['ceiling']:8.4g}")
+        iterations = ", ".join(f"{each['iteration']:,} (seed {seed})" for seed, each in result["seeds"].items())
+        print(f"iterations: {iterations}")
+
+
+@app.command(name="occupancy")
+def occupancy_command(run: Path, *, out: Path | None = None, iteration: Whole | None = None) -> None:
+    """Draw where skills go: occupancy before and after training, which skill ends where, and a film of that.
+
+    Args:
+        run: a run's folder.
+        out: folder for the pictures; `figures` in the run's folder by default.
+        iteration: draw the checkpoint kept there; the last one by default.
+    """
+    import_extra("numba", "skills")
+    from irrl.skills.occupancy import draw
+
+    for path in draw(run, out, iteration=iteration):
+        print(path)
+
+
+@app.command(name="compare")
+def compare_command(
+    runs: list[Path],
+    /,
+    *,
+    iteration: Whole | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Compare runs over their seeds: a table of rewards, or whatever else the runs differ in.
+
+    Args:
+        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one row.
+        iteration: compare at this iteration; by default at the last one that all of them have reached.
+        as_json: print JSON.
+    """
+    from irrl.cli.comparing import show_comparison
+    from irrl.skills.comparison import STUDY
+
+    show_comparison(STUDY, runs, iteration, as_json=as_json)
+
+
+@app.command(name="figure")
+def figure_command(runs: list[Path], /, *, out: Path) -> None:
+    """Draw effective skills against iterations, mean and interval over seeds.
+
+    The published curves are dashed behind if one of the runs has the paper's rooms, number of skills and steps.
+
+    Args:
+        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one curve.
+        out: the picture: a png, pdf or svg file.
+    """
+    from irrl.cli.comparing import draw_comparison
+    from irrl.skills.comparison import STUDY, published_for
+
+    draw_comparison(STUDY, runs, published_for, out)

@@ -1,0 +1,250 @@
+"""Runs grouped by what they were asked to do, each group's scores over its seeds, and the published curves."""
+
+import csv
+import zlib
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from irrl.errors import UserError
+from irrl.run import read_config, read_rows
+from irrl.seeds import run_folders
+from irrl.stats import bootstrap_interval, interquartile_mean
+
+
+class Curve(NamedTuple):
+    """A published learning curve."""
+
+    at: Int[np.ndarray, "points"]
+    """epochs or iterations"""
+    score: Float[np.ndarray, "points"]
+    """mean over seeds"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the runs of a task are compared by."""
+
+    task: str
+    defaults: Mapping[str, Any]
+    """settings that a run older than they are lacks"""
+    free: Set[str]
+    """budget and logging settings, in which runs of a group may differ"""
+    unit: str
+    """what progress is counted in, as rows of metrics name it: epoch"""
+    score: str
+    """the metric, as rows name it: validation_accuracy"""
+    title: str
+    """the metric in words, and its unit as shown"""
+    scale: float | int
+    """shown numbers over those in the rows: 100 for per cent"""
+    goals: tuple[float | int, ...]
+    """scores for which a comparison says when they were reached"""
+    goal_format: str
+    """how they are written"""
+    curve_name: Callable[[Mapping[str, Any]], str]
+    """settings -> the name that the published curve of such runs has, or would have"""
+    named: Set[str]
+    """settings of which that name already says whether they are the default"""
+    curve: Callable[[Mapping[str, Any]], Curve | None]
+    """settings -> the published curve, if there is one of the same task"""
+    most: float | int | None = None
+    """the highest score, as shown"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in seed and budget only."""
+
+    study: Study
+    settings: dict[str, Any]
+    """their config, but for the seed and the budget and logging fields"""
+    label: str
+    """the reward, and in what else this group differs from the others"""
+    seeds: tuple[int, ...]
+    at: Int[np.ndarray, "points"]
+    """epochs or iterations at which every seed was measured: they end with the shortest run"""
+    scores: Float[np.ndarray, "seeds points"]
+
+    @property
+    def curve_name(self) -> str:
+        """The name that the published curve with this reward has: `log`, `log+hacking`."""
+        return self.study.curve_name(self.settings)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A group's line in a comparison."""
+
+    label: str
+    settings: dict[str, Any]
+    seeds: tuple[int, ...]
+    at: int
+    """epoch or iteration at which the groups are compared"""
+    scores: tuple[float, ...]
+    """of each seed"""
+    interquartile_mean: float
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval of the interquartile mean; None for a single seed"""
+    best: float
+    """interquartile mean of each seed's best so far"""
+    published: float | None
+    """the paper's mean there, on a line between the points read off its plot; None: not the paper's task"""
+    reached: dict[str, int | None]
+    """when the interquartile mean first reached each of the study's goals"""
+
+
+def groups_of(study: Study, paths: Sequence[Path]) -> list[Group]:
+    """Group runs by their settings, in the order in which they are given.
+
+    Args:
+        paths: folders of runs, or of several seeds.
+
+    Raises:
+        UserError: a path holds no run of this task, or one without the metric yet; two runs of a group have the same
+            seed; or the runs of a group were measured at no common epoch.
+    """
+    members: list[tuple[dict[str, Any], dict[int, Path]]] = []
+    for folder in run_folders(paths):
+        settings = {**study.defaults, **read_config(folder, study.task)}  # an older run has not every field
+        seed = settings.pop("seed")
+        settings = {name: value for name, value in settings.items() if name not in study.free}
+        seeds = next((seeds for other, seeds in members if other == settings), None)
+        if seeds is None:
+            members.append((settings, seeds := {}))
+        if seed in seeds:
+            raise UserError(f"{folder}: the same settings and seed {seed} as {seeds[seed]}: leave out one of the two")
+        seeds[seed] = folder
+    labels = _labels(study, [settings for settings, _ in members])
+    return [_group(study, settings, label, seeds) for (settings, seeds), label in zip(members, labels, strict=True)]
+
+
+def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
+    """Compare groups at an epoch (or iteration) that all of them have reached, the best first.
+
+    Args:
+        groups: as `groups_of` gives them.
+        at: where every one was measured; None: the last such one.
+
+    Raises:
+        UserError: a group was not measured there, or all of them together nowhere.
+    """
+    chosen = _last_in_common(groups) if at is None else at
+    for group in groups:
+        if chosen not in group.at:
+            unit, end = group.study.unit, group.at[-1]
+            raise UserError(f"--{unit} {chosen}: {group.label} was not measured there; it ends at {end}")
+    return sorted((_row(group, chosen) for group in groups), key=lambda row: -row.interquartile_mean)
+
+
+def table(study: Study, rows: Sequence[Row]) -> Table:
+    """A comparison as a table."""
+    goals = " / ".join(rows[0].reached)
+    where = f"{study.unit} {rows[0].at:,}"
+    caption = (
+        f"{study.title[0].upper()}{study.title[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
+        "interval]; best: of each seed's best so far; paper: its mean, read off the plots. "
+        f"Last: {study.unit}s until the interquartile mean reached {goals}."
+    )
+    drawn = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn.add_column("reward", min_width=20)
+    for name in ("seeds", where, "best", "paper", goals):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        score = f"{study.scale * row.interquartile_mean:.1f}"
+        if row.interval:
+            score += " [{:.1f}, {:.1f}]".format(*(study.scale * end for end in row.interval))
+        paper = "-" if row.published is None else f"{study.scale * row.published:.1f}"
+        reached = " / ".join("-" if at is None else f"{at:,}" for at in row.reached.values())
+        drawn.add_row(row.label, str(len(row.seeds)), score, f"{study.scale * row.best:.1f}", paper, reached)
+    return drawn
+
+
+def read_curves(package: str, name: str, *, unit: str, scale: float | int, units: int = 1) -> dict[str, Curve]:
+    """The published curves in a package's file `published/NAME`, by reward.
+
+    Args:
+        unit: the first column.
+        scale: numbers in the file over scores.
+        units: how many epochs or iterations one of the file's units is.
+    """
+    rows = list(csv.DictReader((files(package) / "published" / name).read_text().splitlines()))
+    at = np.array([int(row[unit]) * units for row in rows])
+    return {
+        reward: Curve(at, np.array([float(row[reward]) / scale for row in rows]))
+        for reward in rows[0]
+        if reward != unit
+    }
+
+
+def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
+    """The reward of each, and the settings in which they differ."""
+
+    def is_said(name: str, settings: Mapping[str, Any]) -> bool:
+        # Whether there is such a thing may be said by the name already, which one only if there are several.
+        return name in study.named and settings.get(name) == study.defaults.get(name)
+
+    def differs(name: str) -> bool:
+        values = [settings.get(name) for settings in groups if not is_said(name, settings)]
+        return any(value != values[0] for value in values)
+
+    def text(value: Any) -> str:
+        # A setting may be a whole map.
+        return f"#{zlib.crc32(value.encode()):08x}" if isinstance(value, str) and "\n" in value else str(value)
+
+    names = dict.fromkeys(name for settings in groups for name in settings if name != "reward" and differs(name))
+    return [
+        ", ".join(
+            [study.curve_name(settings)]
+            + [f"{name} {text(settings.get(name))}" for name in names if not is_said(name, settings)]
+        )
+        for settings in groups
+    ]
+
+
+def _group(study: Study, settings: dict[str, Any], label: str, folders: dict[int, Path]) -> Group:
+    curves = []
+    for folder in (folders[seed] for seed in sorted(folders)):
+        rows = read_rows(folder / "metrics.jsonl")
+        curves.append({row[study.unit]: row[study.score] for row in rows if study.score in row})
+        if not curves[-1]:
+            raise UserError(f"{folder}: no {study.score.replace('_', ' ')} there yet: leave it out, or train on")
+    common = sorted(set.intersection(*map(set, curves)))
+    if not common:
+        raise UserError(f"{label}: its seeds have no {study.unit} in common at which all of them were measured")
+    scores = np.array([[float(curve[at]) for at in common] for curve in curves])
+    return Group(study, settings, label, tuple(sorted(folders)), np.array(common), scores)
+
+
+def _last_in_common(groups: Sequence[Group]) -> int:
+    common = set.intersection(*(set(group.at.tolist()) for group in groups))
+    if not common:
+        raise UserError(f"the runs have no {groups[0].study.unit} in common at which all of them were measured")
+    return max(common)
+
+
+def _row(group: Group, at: int) -> Row:
+    column = int(np.flatnonzero(group.at == at)[0])
+    scores, means = group.scores[:, column], interquartile_mean(group.scores)
+    interval = bootstrap_interval(scores)
+    reached = {format(goal, group.study.goal_format): group.at[means >= goal] for goal in group.study.goals}
+    curve = group.study.curve(group.settings)
+    return Row(
+        label=group.label,
+        settings=group.settings,
+        seeds=group.seeds,
+        at=at,
+        scores=tuple(scores.tolist()),
+        interquartile_mean=float(means[column]),
+        interval=None if interval is None else (float(interval[0]), float(interval[1])),
+        best=float(interquartile_mean(group.scores[:, : column + 1].max(axis=1))),
+        published=float(np.interp(at, *curve)) if curve and curve.at[0] <= at <= curve.at[-1] else None,
+        reached={goal: int(found[0]) if len(found) else None for goal, found in reached.items()},
+    )

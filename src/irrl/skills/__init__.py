@@ -1,0 +1,1 @@
+"""The second task: unsupervised skill discovery in four rooms."""

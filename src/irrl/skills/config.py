@@ -1,0 +1,86 @@
+"""Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from irrl.errors import UserError
+from irrl.settings import check_range, check_type, flag, preset_of
+from irrl.skills.four_rooms import rooms_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Tabular skill discovery, as Li et al. 2023 set it up: in the large rooms, by default."""
+
+    rooms: str = "large"
+    """the map: small, large, or a text file with walls (#) and free cells (spaces); here, the text of a map"""
+    reward: str = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    skills: int = 128
+    """how many skills to tell apart"""
+    steps: int = 20
+    """steps of an episode; its last state tells the skill"""
+    disdain: float = 0.0
+    """weight of the DISDAIN bonus, the ensemble's disagreement, where actions are chosen; 0 is none"""
+    ensemble: int = 1
+    """discriminators; the reward takes their mean posterior"""
+
+    iterations: int = 30_000_000
+    """batches of episodes"""
+    batch: int = 32
+    """episodes an iteration"""
+    epsilon: float = 0.001
+    """probability of a uniformly random action"""
+    discount: float = 0.99
+    """weight of a reward one step later"""
+    trace: float = 0.7
+    """lambda of the lambda-returns: 0 bootstraps at every step, 1 only pays the episode's reward"""
+    learning_rate: float = 0.004
+    """step size of plain gradient descent, for every table"""
+    seed: int = 1
+    """decides everything random"""
+
+    log_every: int = 100_000
+    """iterations between rows of metrics"""
+    checkpoint_every: int = 1_000_000
+    """iterations between checkpoints"""
+    keep_every: int = 1_000_000
+    """iterations between checkpoints that are kept for good; 0 keeps none but the last"""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_type(field.name, getattr(self, field.name), field.type)
+        for name in ("skills", "steps", "ensemble", "batch", "iterations", "log_every", "checkpoint_every"):
+            check_range(name, getattr(self, name), 1)
+        check_range("skills", self.skills, 2, 6_000)  # softmax sums so many of exp(80) without overflow
+        check_range("keep_every", self.keep_every, 0)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        for name in ("epsilon", "discount", "trace"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{flag(name)} is {getattr(self, name)}; it must lie between 0 and 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise UserError(f"--learning-rate is {self.learning_rate}; it must be a positive number")
+        if not 0 <= self.disdain < float("inf"):
+            raise UserError(f"--disdain is {self.disdain}; it must be at least 0")
+        if self.disdain and self.ensemble == 1:
+            raise UserError("--disdain pays for disagreement: it needs an --ensemble of at least 2")
+        rooms_of(self.rooms)
+
+
+FREE = frozenset({"iterations", "log_every", "checkpoint_every", "keep_every"})
+"""Budget and logging fields: a resumed run may change these."""
+
+PRESETS = {"paper": Config()}
+
+SMALL = {"skills": 24, "steps": 8, "iterations": 1_000_000}
+"""What Li et al. 2023 set otherwise in the small rooms."""
+SMALL |= {"log_every": 10_000, "checkpoint_every": 50_000, "keep_every": 50_000}
+
+
+def preset(name: str, **overrides) -> Config:
+    """The preset called `name` with some fields changed; `rooms="small"` changes those of `SMALL` too.
+
+    Raises:
+        UserError: no such preset (the valid ones are listed), or a field's value is out of range.
+    """
+    return preset_of(PRESETS, name, {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides})

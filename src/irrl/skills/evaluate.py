@@ -1,0 +1,166 @@
+"""How many skills a run has learned, and how noisy its rewards are: sampled as the paper does, and exactly.
+
+Rooms are small enough for every probability to be computed: where each skill ends, p(s_T | z), follows from the policy
+by dynamic programming, and with it the true posterior p(z | s_T) that the discriminator is an estimate of.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from irrl import rewards
+from irrl.skills.config import Config
+from irrl.skills.four_rooms import FourRooms
+
+EVALUATION_EPISODES = 256
+"""Of the sampled metric (Li et al. 2023)."""
+
+NOISE_REWARDS = ("accuracy", "log", "linear", "clipped-log", "clipped-linear")
+"""Rewards whose noise is reported, beside the run's own."""
+
+
+class Agent(NamedTuple):
+    """A policy and its discriminator, as tables."""
+
+    greedy: Int[np.ndarray, "skills states"]
+    """the best action"""
+    log_probs: Float[np.ndarray, "states skills"]
+    """log q(z | s), nats"""
+    dynamics: Int[np.ndarray, "states actions"]
+    steps: int
+
+
+def agent_of(
+    q: Float[np.ndarray, "skills states actions"],
+    bonus_q: Float[np.ndarray, "skills states actions"],
+    logits: Float[np.ndarray, "ensemble states skills"],
+    config: Config,
+    rooms: FourRooms,
+) -> Agent:
+    """What a run's tables say: actions greedy for `q + disdain * bonus_q`, the discriminators' mean posterior."""
+    wide = logits.astype(np.float64)
+    log_probs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
+    log_probs = np.logaddexp.reduce(log_probs, axis=0) - np.log(len(logits))
+    greedy = (q + np.float32(config.disdain) * bonus_q).argmax(-1)
+    return Agent(greedy, log_probs, rooms.dynamics, config.steps)
+
+
+def occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "time skills states"]:
+    """p(s_t | z) at every step, the start included, of the epsilon-greedy policy: exact."""
+    skills, states = agent.greedy.shape
+    rows = states * np.arange(skills)[:, None]
+
+    def moved(now: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.bincount((rows + after).ravel(), now.ravel(), skills * states).reshape(skills, states)
+
+    greedy_after = np.take_along_axis(agent.dynamics[None], agent.greedy[..., None], axis=-1)[..., 0]
+    now = np.zeros((skills, states))
+    now[:, 0] = 1
+    path = [now]
+    for _ in range(agent.steps):
+        after = (1 - epsilon) * moved(now, greedy_after)
+        for action in range(agent.dynamics.shape[1]):
+            if epsilon > 0:
+                after += epsilon / agent.dynamics.shape[1] * moved(now, agent.dynamics[:, action])
+        now = after
+        path.append(now)
+    return np.stack(path)
+
+
+def sample_last_states(
+    agent: Agent, skill: Int[np.ndarray, "episodes"], epsilon: float, rng: np.random.Generator
+) -> Int[np.ndarray, "episodes"]:
+    """Where episodes end, one a skill given, epsilon-greedy."""
+    state = np.zeros(len(skill), np.int64)
+    for _ in range(agent.steps):
+        action = agent.greedy[skill, state]
+        explores = rng.random(len(skill)) < epsilon
+        action = np.where(explores, rng.integers(agent.dynamics.shape[1], size=len(skill)), action)
+        state = agent.dynamics[state, action]
+    return state
+
+
+def effective_skills(agent: Agent, skill: Int[np.ndarray, "episodes"], last: Int[np.ndarray, "episodes"]) -> float:
+    """`exp(mean(log q(z | s_T) - log p(z)))`: as many skills as could be told apart perfectly (Li et al. 2023)."""
+    return float(np.exp(agent.log_probs[last, skill].mean() + np.log(agent.log_probs.shape[1])))
+
+
+def ceiling(rooms: FourRooms, skills: int, steps: int) -> float:
+    """The most effective skills there can be: skills spread evenly over the states in reach, but for the first.
+
+    In state 0 the discriminator is held at the prior, so ending there tells nothing. With one or two states to share,
+    some skills do best to stay there, out of the others' way.
+    """
+    usable = int(((rooms.distance > 0) & (rooms.distance <= steps)).sum())
+
+    def nats(leaving: int) -> float:
+        """`sum_z log(q(z | s_T) / p(z))` if so many skills leave state 0; k in a state tell log(skills / k) each."""
+        each, more = divmod(leaving, usable)
+        crowds = np.repeat([each + 1, each], [more, usable - more])
+        crowds = crowds[crowds > 0]
+        return float((crowds * np.log(skills / crowds)).sum())
+
+    return float(np.exp(max(map(nats, range(1, skills + 1))) / skills)) if usable else 1.0
+
+
+def measure(agent: Agent, config: Config, rng: np.random.Generator) -> dict[str, float]:
+    """Every metric of an agent that needs no training: see docs/skills.md for what they mean."""
+    skills = config.skills
+    every = np.arange(skills)
+    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    drawn = rng.integers(skills, size=EVALUATION_EPISODES)
+    sampled = sample_last_states(agent, drawn, config.epsilon, rng)
+    final = occupancy(agent, config.epsilon)[-1]
+    found = {
+        "effective_skills": effective_skills(agent, drawn, sampled),
+        "effective_skills_exact": effective_skills(agent, every, ends),
+        "distinct_terminal_states": len(np.unique(ends)),
+        "mutual_information_nats": mutual_information(final),
+    }
+    return found | noise(agent, final, config)
+
+
+def mutual_information(final: Float[np.ndarray, "skills states"]) -> float:
+    """I(z; s_T) of uniform skills that end in a state with probability `final`, nats."""
+    reached = final > 0
+    mean = np.broadcast_to(final.mean(0), final.shape)
+    return float((final[reached] * np.log(final[reached] / mean[reached])).sum() / len(final))
+
+
+def noise(agent: Agent, final: Float[np.ndarray, "skills states"], config: Config) -> dict[str, float]:
+    """Discriminator noise `delta = q(z | s_T) - p(z | s_T)` and each reward's noise, exact under the present policy.
+
+    Means and variances are over skills and where they end; the oracle p is Bayes' rule on `final`. In state 0 the
+    discriminator is held at the prior, and the oracle with it: that is the task's rule, not an error.
+    """
+    visits = final.T / final.sum()
+    posterior = visits / np.maximum(visits.sum(1, keepdims=True), np.finfo(float).tiny)
+    posterior[0] = 1 / config.skills
+    with np.errstate(divide="ignore"):
+        oracle = np.log(posterior)
+    delta = np.exp(agent.log_probs) - posterior
+    found = {"delta_bias": _mean(delta, visits), "delta_variance": _variance(delta, visits)}
+    for name in dict.fromkeys((*NOISE_REWARDS, config.reward)):
+        paid, due = (reward_table(rewards.get(name), table) for table in (agent.log_probs, oracle))
+        error = np.where(visits > 0, paid - due, 0)
+        found |= {f"noise_bias/{name}": _mean(error, visits), f"noise_variance/{name}": _variance(error, visits)}
+    return found
+
+
+def reward_table(
+    reward: rewards.Reward, log_probs: Float[np.ndarray, "states skills"]
+) -> Float[np.ndarray, "states skills"]:
+    """What each skill is paid for ending in each state."""
+    skills = log_probs.shape[1]
+    # State by state: all at once would take states * skills * skills numbers.
+    rows = [reward(np.broadcast_to(row, (skills, skills)), np.arange(skills), 1 / skills) for row in log_probs]
+    return np.stack(rows)
+
+
+def _mean(values: np.ndarray, weight: np.ndarray) -> float:
+    return float((values * weight).sum())
+
+
+def _variance(values: np.ndarray, weight: np.ndarray) -> float:
+    return float(((values - _mean(values, weight)) ** 2 * weight).sum())

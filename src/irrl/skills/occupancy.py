@@ -1,0 +1,195 @@
+"""What a trained run does: its numbers over seeds, and pictures of where its skills go."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from irrl import checkpoint
+from irrl.checkpoint import replace_by
+from irrl.errors import UserError
+from irrl.films import write_mp4
+from irrl.run import read_config
+from irrl.seeds import run_folders
+from irrl.skills.config import FREE, Config
+from irrl.skills.evaluate import Agent, agent_of, ceiling, effective_skills, measure, occupancy
+from irrl.skills.four_rooms import FourRooms, rooms_of
+from irrl.skills.train import initial_tables, trained_agent
+
+EPSILON = 0.005
+"""Of the occupancy figure (Li et al. 2023)."""
+
+COLOR_SCALE = (0.0, 0.1)
+"""Of the occupancy figure, the same before and after (Li et al. 2023)."""
+
+
+def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config, FourRooms, int]:
+    """A run's agent at an iteration whose checkpoint it kept (0 is before training), the last one by default.
+
+    Returns:
+        The agent, its config and map, and the iteration.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or it is damaged.
+    """
+    config = Config(**read_config(folder, "skills"))
+    rooms = rooms_of(config.rooms)
+    if iteration == 0:
+        return trained_agent(initial_tables(config, rooms), config, rooms), config, rooms, 0
+    path = folder / "last.safetensors"
+    if iteration is not None and (kept := folder / f"iteration-{iteration:06d}.safetensors").exists():
+        path = kept
+    saved = checkpoint.load(path)
+    if iteration not in (None, saved.state["iteration"]):
+        known = ", ".join(f"{number:,}" for number in kept_iterations(folder)) or "none"
+        raise UserError(
+            f"{folder}: no checkpoint of iteration {iteration:,} (the last is {saved.state['iteration']:,}; "
+            f"kept by --keep-every: {known})"
+        )
+    arrays = saved.arrays
+    agent = agent_of(arrays["q"], arrays["bonus_q"], arrays["logits"], config, rooms)
+    return agent, config, rooms, saved.state["iteration"]
+
+
+def kept_iterations(folder: Path) -> list[int]:
+    """Iterations whose checkpoints `--keep-every` kept, in order."""
+    return sorted(int(path.stem.split("-")[1]) for path in folder.glob("iteration-*.safetensors"))
+
+
+METRICS = ("effective_skills", "effective_skills_exact", "distinct_terminal_states", "mutual_information_nats")
+"""What `test` reports."""
+
+
+def test(path: Path, seed: int) -> dict[str, Any]:
+    """The metrics of a run's last checkpoint: means over its seeds, and each seed's; and their ceiling.
+
+    Seeds whose training has not come to a checkpoint yet are left out.
+
+    Args:
+        path: a run's folder, or that of several seeds.
+        seed: draws the sampled episodes.
+
+    Raises:
+        UserError: there is no checkpoint, or the seeds had different settings.
+    """
+    folders = [folder for folder in run_folders([path]) if (folder / "last.safetensors").exists()]
+    if not folders:
+        raise UserError(f"{path}: no checkpoint there yet: train on")
+    each, settings, highest = {}, None, 0.0
+    for folder in folders:
+        agent, config, rooms, iteration = agent_at(folder)
+        alike = {name: value for name, value in asdict(config).items() if name not in FREE | {"seed"}}
+        if settings not in (None, alike):
+            raise UserError(f"{path}: its seeds had different settings: give one of their folders")
+        settings, highest = alike, ceiling(rooms, config.skills, config.steps)
+        # Each seed of training draws episodes of its own, or the sampling error would not average out.
+        measured = measure(agent, config, np.random.default_rng([seed, config.seed, iteration]))
+        each[str(config.seed)] = {name: measured[name] for name in METRICS} | {"iteration": iteration}
+    means = {name: float(np.mean([row[name] for row in each.values()])) for name in METRICS}
+    return means | {"ceiling": highest, "seeds": each}
+
+
+def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> list[Path]:
+    """Draw occupancy before and after training, which skill ends where, and a film of that over the kept checkpoints.
+
+    Occupancy is exact, epsilon-greedy with epsilon 0.005, mean over skills; the paper estimates the same from 64
+    episodes a skill.
+
+    Args:
+        out: folder for the pictures; `figures` in the run's folder if None.
+        iteration: of a kept checkpoint; None: the last one.
+
+    Raises:
+        UserError: there is no such run or checkpoint.
+    """
+    agent, config, rooms, at = agent_at(folder, iteration)
+    start = agent_at(folder, 0)[0]
+    out = folder / "figures" if out is None else out
+    out.mkdir(parents=True, exist_ok=True)
+    written = [out / "occupancy.png", out / "skills.png"]
+    _save(_occupancy_figure(rooms, start, agent, at), written[0])
+    _save(_skills_figure(rooms, agent, config, at), written[1])
+    frames = [0, *(kept for kept in kept_iterations(folder) if iteration is None or kept <= at)]
+    if frames[-1] < at:
+        frames.append(at)
+    if len(frames) > 2:
+        film = out / "skills.mp4"
+        pictures = [_frame(folder, number) for number in frames]
+        replace_by(film, partial(write_mp4, pictures, milliseconds=300, last_milliseconds=3000))
+        written.append(film)
+    return written
+
+
+def _save(figure: Figure, path: Path) -> None:
+    replace_by(path, partial(figure.savefig, format="png", dpi=130))
+
+
+def _frame(folder: Path, iteration: int) -> np.ndarray:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    agent, config, rooms, at = agent_at(folder, iteration)
+    canvas = FigureCanvasAgg(_skills_figure(rooms, agent, config, at))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def _occupancy_figure(rooms: FourRooms, before: Agent, after: Agent, iteration: int) -> Figure:
+    figure = Figure(figsize=(7, 6.4), layout="constrained")
+    axes = figure.subplots(2, 2)
+    for column, (agent, title) in enumerate(((before, "before training"), (after, f"after {iteration:,} iterations"))):
+        path = occupancy(agent, EPSILON).mean(axis=1)
+        for row, (values, what) in enumerate(((path.mean(axis=0), "all steps"), (path[-1], "last states"))):
+            _map(axes[row, column], rooms, values)
+            axes[row, column].set_title(f"{what}, {title}", fontsize=10)
+    figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.6, label="share of visits", extend="max")
+    return figure
+
+
+def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, "states"]) -> None:
+    picture = np.ma.masked_less(rooms.picture(values), 0)
+    colors = colormaps["viridis"].with_extremes(bad="0.25")
+    axes.set(xticks=[], yticks=[])
+    axes.imshow(picture, cmap=colors, vmin=COLOR_SCALE[0], vmax=COLOR_SCALE[1])
+
+
+def _skills_figure(rooms: FourRooms, agent: Agent, config: Config, iteration: int) -> Figure:
+    """The number of each skill, where its greedy episode ends; a cell is the lighter, the surer its skills are told."""
+    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    told = np.exp(agent.log_probs[ends, np.arange(config.skills)])
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(rooms.picture(np.ones(len(rooms.cells), int), wall=0), cmap="gray", vmin=-0.35, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    effective = effective_skills(agent, np.arange(config.skills), ends)
+    axes.set_title(
+        f"{config.reward}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
+        f"{len(np.unique(ends))} last states\n"
+        "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
+        fontsize=10,
+    )
+    for state in np.unique(ends):
+        row, column = rooms.cells[state].tolist()
+        skills = np.flatnonzero(ends == state)
+        color = colormaps["viridis"](told[skills].sum())
+        axes.add_patch(_square(row, column, color))
+        ink = "black" if told[skills].sum() > 0.6 else "white"
+        axes.text(column, row, _names(skills), ha="center", va="center", fontsize=6, color=ink)
+    row, column = rooms.cells[0].tolist()
+    axes.add_patch(_square(row, column, "none", edge="red"))
+    return figure
+
+
+def _square(row: int, column: int, color: Any, edge: str = "none"):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=edge, linewidth=1.5)
+
+
+def _names(skills: Int[np.ndarray, "ending"]) -> str:
+    return "\n".join(map(str, skills)) if len(skills) <= 2 else f"{len(skills)}\nskills"

@@ -1,0 +1,139 @@
+"""Training: the kernel in chunks of about a second, several runs side by side, a row of metrics now and then."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from irrl import keys
+from irrl.errors import UserError
+from irrl.run import MemoryRun, Run
+from irrl.skills import kernel
+from irrl.skills.config import Config
+from irrl.skills.evaluate import Agent, agent_of, measure
+from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
+from irrl.skills.kernel import Settings, Tables
+from irrl.skills.paid import CompiledReward, compile_reward
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How long a compiled call takes, about: what the user waits for after Ctrl-C."""
+
+
+def initial_tables(config: Config, rooms: FourRooms) -> Tables:
+    """Fresh tables, uniform in [0, 1), as in Li et al. 2023; state 0's row of the discriminators is 0 and stays so."""
+    rng = keys.generator(config.seed, "initial parameters")
+    states = len(rooms.cells)
+    q, bonus_q = (rng.random((config.skills, states, len(ACTIONS)), np.float32) for _ in range(2))
+    logits = rng.random((config.ensemble, states, config.skills), np.float32)
+    logits[:, 0] = 0
+    chance = keys.generator(config.seed, "rollout").integers(2**63, size=1, dtype=np.uint64)
+    gap = np.array([kernel.draw_gap(chance, config.epsilon)], np.uint64)
+    return Tables(q, bonus_q, logits, np.concatenate([chance, gap]), np.zeros(3))
+
+
+def settings_of(config: Config, reward: CompiledReward) -> Settings:
+    """A config in the kernel's terms; 0 for 0.0 would make Numba compile another kernel."""
+    rates = config.epsilon, config.discount, config.trace, config.learning_rate, config.disdain
+    return Settings(config.steps, config.batch, *map(float, rates), reward.by_argmax)
+
+
+def trained_agent(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
+    """The policy and discriminator in a run's tables."""
+    return agent_of(tables.q, tables.bonus_q, tables.logits, config, rooms)
+
+
+def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] | None = None) -> Tables:
+    """Train until `config.iterations`, or until asked to stop, going on from the state `run` holds, if any.
+
+    Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
+
+    Args:
+        stopping: whether to save and return; by default, whether `run` was asked to.
+
+    Raises:
+        UserError: the reward cannot be used, or a table became NaN or infinite; the last checkpoint from before stands.
+    """
+    run = run or MemoryRun()
+    rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
+    tables, settings, iteration = initial_tables(config, rooms), settings_of(config, reward), 0
+    if restored := run.restore():
+        tables, iteration = Tables(**restored.arrays), restored.state["iteration"]
+    batch = kernel.empty_batch(tables, settings)
+    look, first, began, stop = 1, iteration, time.perf_counter(), False
+
+    while iteration < config.iterations and not stop:
+        intervals = (config.log_every, config.checkpoint_every, config.keep_every or config.iterations)
+        until = min(next_multiple(iteration, every) for every in intervals)
+        until = min(until, iteration + look, config.iterations)
+        before = time.perf_counter()
+        kernel.train(tables, settings, rooms.dynamics, reward.pay, batch, until - iteration)
+        look = max(1, round((until - iteration) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - before)))
+        iteration = until
+        if not all(np.isfinite(table).all() for table in (tables.q, tables.bonus_q, tables.logits)):
+            raise UserError(
+                f"a table became NaN or infinite before iteration {iteration}; the last checkpoint from before stands; "
+                "try another --reward or --learning-rate in another folder"
+            )
+        run.progress(iteration, config.iterations)
+        if iteration % config.log_every == 0 or iteration == config.iterations:
+            seconds = time.perf_counter() - began
+            pace = {"seconds": seconds, "microseconds_per_iteration": 1e6 * seconds / (iteration - first)}
+            run.log(row(tables, config, rooms, iteration) | pace)
+            first, began = iteration, time.perf_counter()
+            tables.paid[:] = 0
+        keep = config.keep_every > 0 and iteration % config.keep_every == 0
+        stop = run.stop_requested if stopping is None else stopping()
+        if keep or stop or iteration % config.checkpoint_every == 0 or iteration == config.iterations:
+            state = {"step": iteration, "iteration": iteration}
+            run.save(tables._asdict(), state, best=False, keep=keep)
+    return tables
+
+
+def train_all(
+    configs: Sequence[Config],
+    open_run: Callable[[Config], Run],
+    threads: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> list[UserError | OSError]:
+    """Train several runs, as many at a time as there are threads; each ends as it would alone.
+
+    The kernel runs outside Python's global lock. Threads take one run after the other: so none waits for another at
+    the end of a chunk, as the threads of one parallel loop over runs would. A run that fails says so on stderr, and
+    the others go on.
+
+    Args:
+        open_run: gives the run of a config when its turn comes.
+        stopping: whether all should save and return.
+
+    Returns:
+        What the runs that failed failed with.
+    """
+
+    def train_one(config: Config) -> UserError | OSError | None:
+        if stopping():
+            return None
+        try:
+            with open_run(config) as run:
+                train(config, run, stopping)
+        except (UserError, OSError) as error:
+            print(f"seed {config.seed}: {error}", file=sys.stderr)
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [error for error in pool.map(train_one, configs) if error]
+
+
+def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int) -> dict[str, Any]:
+    """One row of metrics: what was paid since the last one, and `measure` of the agent as it is."""
+    iterations, reward, bonus = tables.paid.tolist()
+    rng = keys.generator(config.seed, "evaluation", iteration)
+    paid = {"step": iteration, "iteration": iteration, "reward": reward / iterations, "bonus": bonus / iterations}
+    return paid | measure(trained_agent(tables, config, rooms), config, rng)
+
+
+def next_multiple(number: int, every: int) -> int:
+    """The first multiple of `every` above `number`."""
+    return (number // every + 1) * every

@@ -1,0 +1,160 @@
+"""Metrics against closed forms and hand-worked cases."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from irrl.skills.config import Config
+from irrl.skills.evaluate import (
+    Agent,
+    agent_of,
+    ceiling,
+    effective_skills,
+    measure,
+    mutual_information,
+    noise,
+    occupancy,
+    sample_last_states,
+)
+from irrl.skills.four_rooms import parse, rooms_of
+
+CORRIDOR = "######\n#    #\n######"
+ROOMS = parse(CORRIDOR, "here")
+RIGHT, STAY = 4, 0
+
+
+def corridor_agent(*, sure=0.0, steps=3):
+    """Skill z walks right for z + 1 cells and stays; the discriminator gives it `sure` beyond the others, in logits."""
+    greedy = np.array([[RIGHT if state <= skill else STAY for state in range(4)] for skill in range(3)])
+    logits = np.zeros((4, 3))
+    logits[[1, 2, 3], [0, 1, 2]] = sure
+    log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    return Agent(greedy, log_probs, ROOMS.dynamics, steps)
+
+
+CONFIG = Config(rooms=CORRIDOR, skills=3, steps=3, epsilon=0.0)
+
+
+def test_a_perfect_agent():
+    found = measure(corridor_agent(sure=50.0), CONFIG, np.random.default_rng(0))
+    assert found["effective_skills"] == pytest.approx(3)
+    assert found["effective_skills_exact"] == pytest.approx(3)
+    assert found["distinct_terminal_states"] == 3
+    assert found["mutual_information_nats"] == pytest.approx(np.log(3))
+    assert found["delta_bias"] == pytest.approx(0)
+    assert all(found[name] == pytest.approx(0, abs=1e-9) for name in found if name.startswith("noise"))
+
+
+def test_an_ignorant_discriminator_of_a_perfect_policy():
+    found = measure(corridor_agent(), CONFIG, np.random.default_rng(0))
+    assert found["effective_skills_exact"] == pytest.approx(1)
+    assert found["mutual_information_nats"] == pytest.approx(np.log(3))
+    # q = 1/3 where the truth is 1.
+    assert found["delta_bias"] == pytest.approx(-2 / 3)
+    assert found["delta_variance"] == pytest.approx(0)
+    assert found["noise_bias/log"] == pytest.approx(-np.log(3))
+    assert found["noise_bias/linear"] == pytest.approx(-2 / 3)
+    # A tie goes to skill 0: right for it, wrong for the two others, each with the truth sure.
+    assert found["noise_bias/accuracy"] == pytest.approx(-2 / 3)
+    assert found["noise_variance/accuracy"] == pytest.approx(2 / 9)
+
+
+def test_where_episodes_start_the_oracle_too_is_held_at_the_prior():
+    stays = Agent(np.full((3, 4), STAY), np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
+    found = noise(stays, occupancy(stays, 0.0)[-1], CONFIG)
+    assert all(number == pytest.approx(0, abs=1e-12) for number in found.values())
+
+
+def test_occupancy_is_what_sampling_tends_to():
+    agent = corridor_agent()
+    exact = occupancy(agent, 0.3)
+    assert exact.sum(axis=2) == pytest.approx(np.ones((4, 3)))
+    assert exact[0, :, 0].tolist() == [1, 1, 1]
+    episodes = 40_000
+    for skill in range(3):
+        last = sample_last_states(agent, np.full(episodes, skill), 0.3, np.random.default_rng(skill))
+        shares = np.bincount(last, minlength=4) / episodes
+        assert np.abs(shares - exact[-1, skill]).max() < 4 * np.sqrt(0.25 / episodes)
+
+
+def test_occupancy_by_hand():
+    """One step with epsilon 0.5: greedy right, or one of five actions, of which only right leaves the first cell."""
+    assert occupancy(corridor_agent(steps=1), 0.5)[1, 0].tolist() == pytest.approx([0.4, 0.6, 0, 0])
+
+
+def test_mutual_information_of_a_noisy_channel():
+    final = np.array([[0.9, 0.1], [0.1, 0.9]])
+    entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert mutual_information(final) == pytest.approx(np.log(2) - entropy)
+
+
+def test_effective_skills_by_hand():
+    agent = corridor_agent(sure=np.log(2.0))  # q is 1/2 of the right one, 1/4 of the others
+    told = effective_skills(agent, np.array([0, 1, 2, 0]), np.array([1, 2, 3, 3]))
+    assert told == pytest.approx(3 * (1 / 2 * 1 / 2 * 1 / 2 * 1 / 4) ** (1 / 4))
+
+
+@pytest.mark.parametrize(
+    ("rooms", "skills", "steps", "most"),
+    [
+        ("large", 128, 20, 128 / 2 ** (50 / 128)),
+        ("large", 50, 20, 50),
+        (CORRIDOR, 3, 3, 3),
+        (CORRIDOR, 6, 3, 3),
+        (CORRIDOR, 5, 3, 5 / 2 ** (4 / 5)),
+        # One cell in reach, 5 skills: two leave the first cell, (2/5) log(5/2) nats.
+        (CORRIDOR, 5, 1, (5 / 2) ** (2 / 5)),
+        ("####\n## #\n####", 5, 3, 1),  # none
+    ],
+)
+def test_ceiling(rooms, skills, steps, most):
+    assert ceiling(rooms_of(rooms), skills, steps) == pytest.approx(most)
+
+
+@pytest.mark.parametrize("skills", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_no_way_of_ending_beats_the_ceiling_and_one_reaches_it(skills, steps):
+    """Every assignment of skills to the cells in reach, each with the posterior that it deserves."""
+    best = 0.0
+    for ends in itertools.product(range(steps + 1), repeat=skills):
+        crowd = np.bincount(ends, minlength=steps + 1)
+        told = [np.log(skills / crowd[end]) if end else 0.0 for end in ends]
+        best = max(best, np.exp(np.mean(told)))
+    assert ceiling(ROOMS, skills, steps) == pytest.approx(best)
+
+
+def test_the_oracle_is_bayes_rule():
+    """Skills 0 and 1 end in the same cell, skill 2 in another; the discriminator says 1/3 everywhere."""
+    greedy = np.array([[RIGHT, STAY, STAY, STAY], [RIGHT, STAY, STAY, STAY], [RIGHT, RIGHT, STAY, STAY]])
+    agent = Agent(greedy, np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
+    found = measure(agent, CONFIG, np.random.default_rng(0))
+    # The truth is 1/2, 1/2, 1.
+    delta = np.array([1 / 3 - 1 / 2, 1 / 3 - 1 / 2, 1 / 3 - 1])
+    assert found["delta_bias"] == pytest.approx(delta.mean())
+    assert found["delta_variance"] == pytest.approx(delta.var())
+    assert found["noise_bias/log"] == pytest.approx(np.log([2 / 3, 2 / 3, 1 / 3]).mean())
+    assert found["mutual_information_nats"] == pytest.approx(np.log(3) - 2 / 3 * np.log(2))
+
+
+def test_noise_weighs_by_how_often_a_skill_ends_there():
+    """Two skills, unequal chances of two cells: p(s|z) = (3/4, 1/4) and (1/4, 3/4)."""
+    final = np.array([[0, 0.75, 0.25, 0], [0, 0.25, 0.75, 0]])
+    log_probs = np.log(np.full((4, 2), 0.5))
+    agent = Agent(np.zeros((2, 4), int), log_probs, ROOMS.dynamics, 3)
+    found = noise(agent, final, Config(rooms=CORRIDOR, skills=2, steps=3))
+    # q is 1/2; the truth is 3/4 for three quarters of the endings, 1/4 for the others.
+    assert found["delta_bias"] == pytest.approx(0.75 * -0.25 + 0.25 * 0.25)
+    assert found["delta_variance"] == pytest.approx(0.25**2 - 0.125**2)
+
+
+def test_an_agent_is_greedy_for_both_values_and_averages_posteriors():
+    q, bonus_q = np.zeros((2, 4, 5), np.float32), np.zeros((2, 4, 5), np.float32)
+    q[..., 1], bonus_q[..., 3] = 1.0, 0.3
+    logits = np.zeros((2, 4, 2), np.float32)
+    logits[:, 1] = np.log([[0.9, 0.1], [0.5, 0.5]])
+    for disdain, action in ((0.0, 1), (3.0, 1), (4.0, 3)):
+        config = Config(rooms=CORRIDOR, skills=2, steps=3, ensemble=2, disdain=disdain)
+        agent = agent_of(q, bonus_q, logits, config, ROOMS)
+        assert (agent.greedy == action).all()
+    np.testing.assert_allclose(np.exp(agent.log_probs[1]), [0.7, 0.3], rtol=1e-6)

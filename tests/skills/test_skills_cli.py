@@ -1,0 +1,139 @@
+"""`irrl skills` as a user types it."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from irrl.cli import main
+from irrl.comparison import groups_of
+from irrl.skills.comparison import STUDY, published_for
+from irrl.skills.config import PRESETS
+from kill_and_resume import kill_and_resume
+
+FLAGS = ["--rooms", "small", "--skills", "6", "--steps", "6", "--iterations", "2000"]
+FLAGS += ["--log-every", "500", "--keep-every", "500"]
+
+
+def run(*words) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([str(word) for word in words])
+    return exit.value.code
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "two"
+    assert run("skills", "train", *FLAGS, "--seeds", 2, "--out", out) == 0
+    return out
+
+
+def test_a_folder_a_seed(trained):
+    for seed in (1, 2):
+        folder = trained / f"seed-{seed}"
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [line["iteration"] for line in lines] == [500, 1000, 1500, 2000]
+        assert json.loads((folder / "config.json").read_text())["config"]["seed"] == seed
+
+
+def test_the_same_command_again_does_nothing_and_more_iterations_go_on(trained, capsys):
+    before = (trained / "seed-1" / "last.safetensors").read_bytes()
+    assert run("skills", "train", *FLAGS, "--seeds", 2, "--out", trained) == 0
+    assert (trained / "seed-1" / "last.safetensors").read_bytes() == before
+    assert "iteration 2,000" in capsys.readouterr().out
+    assert run("skills", "train", *FLAGS, "--batch", 7, "--seeds", 2, "--out", trained) == 2
+    assert "batch: 32 -> 7" in capsys.readouterr().err
+
+
+def test_killed_and_resumed_to_the_last_bit(tmp_path):
+    whole, killed = kill_and_resume("skills", tmp_path, kills=2, rows=40)
+    assert whole.state == killed.state
+    assert {n: a.tobytes() for n, a in whole.arrays.items()} == {n: a.tobytes() for n, a in killed.arrays.items()}
+
+
+def test_test(trained, capsys):
+    assert run("skills", "test", trained, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["seeds"]) == {"1", "2"}
+    for name in ("effective_skills", "effective_skills_exact", "distinct_terminal_states", "mutual_information_nats"):
+        assert found[name] == pytest.approx(sum(each[name] for each in found["seeds"].values()) / 2)
+    assert found["ceiling"] == pytest.approx(6)
+    assert run("skills", "test", trained / "seed-1") == 0
+    assert "effective_skills_exact" in capsys.readouterr().out
+
+
+def test_compare_and_figure(trained, tmp_path, capsys):
+    bonus = tmp_path / "bonus"
+    assert run("skills", "train", *FLAGS, "--disdain", 2, "--ensemble", 2, "--out", bonus) == 0
+    capsys.readouterr()
+    assert run("skills", "compare", trained, bonus, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["label"]: row["seeds"] for row in rows} == {
+        "clipped-linear": [1, 2],
+        "clipped-linear+disdain": [1],
+    }
+    assert [row["at"] for row in rows] == [2000, 2000]
+    assert run("skills", "compare", trained, "--iteration", 1000) == 0
+    assert run("skills", "compare", trained, "--iteration", 7) == 2
+    assert run("skills", "figure", trained, bonus, "--out", tmp_path / "curves.png") == 0
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 600
+
+
+def test_published_curves_are_shown_for_the_papers_task_only(trained):
+    groups = groups_of(STUDY, [trained])
+    assert published_for(groups) == {}
+    paper = dataclasses.asdict(PRESETS["paper"])
+    assert STUDY.curve(paper).score[-1] == 88
+    assert STUDY.curve(paper | {"disdain": 20.0, "ensemble": 2, "reward": "clipped-log"}).score[-1] == 87
+    assert STUDY.curve(paper | {"disdain": 5.0, "ensemble": 2, "reward": "clipped-log"}) is None
+    assert STUDY.curve(paper | {"batch": 64}) is None
+
+
+def test_without_numba_it_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert run("skills", "train", *FLAGS, "--out", tmp_path / "run") == 2
+    assert "pip install 'irrl[skills]'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_plain_lines_end_with_the_last_row(tmp_path, capsys):
+    assert run("skills", "train", *FLAGS, "--out", tmp_path / "run") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("seed 1")]
+    assert "iteration 500/2,000" in lines[0]
+    assert "iteration 2,000/2,000" in lines[-1]
+    assert lines[-1].endswith("0:00:00 left")
+
+
+def test_occupancy(trained, capsys):
+    assert run("skills", "occupancy", trained / "seed-1") == 0
+    written = capsys.readouterr().out.split()
+    assert [name.rsplit("/", 1)[1] for name in written] == ["occupancy.png", "skills.png", "skills.mp4"]
+    for name in written[:2]:
+        with Image.open(name) as picture:
+            assert picture.size[0] > 600
+    assert run("skills", "occupancy", trained / "seed-1", "--iteration", 500, "--out", trained / "early") == 0
+    assert run("skills", "occupancy", trained / "seed-1", "--iteration", 501) == 2
+    assert "no checkpoint of iteration 501" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rooms", "nowhere.txt"], "--rooms nowhere.txt: neither small, large, nor a text file"),
+        (["--reward", "misspelt"], "unknown reward 'misspelt'"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--threads", "0"], "--threads is 0"),
+        (["--disdain", "20"], "--disdain pays for disagreement"),
+        (["--iterations", "2.5"], "'2.5' is not a whole number"),
+        (["--preset", "misspelt"], "unknown preset 'misspelt'"),
+    ],
+)
+def test_bad_flags(tmp_path, capsys, words, message):
+    assert run("skills", "train", "--out", tmp_path / "run", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()

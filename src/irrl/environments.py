@@ -1,8 +1,5 @@
-"""Gymnasium environments, by name; Gymnasium itself calls `register` when it is imported."""
+"""Importing this registers our Gymnasium environments: `gymnasium.make("irrl.environments:irrl/FourRooms-v0")`."""
 
+import gymnasium
 
-def register() -> None:
-    """Register every environment under the namespace `irrl/`."""
-    import gymnasium
-
-    gymnasium.register("FourRooms-v0", entry_point="irrl.skills.environment:FourRooms")
+gymnasium.register("irrl/FourRooms-v0", entry_point="irrl.skills.environment:FourRooms")

@@ -8,8 +8,7 @@ from gymnasium.utils.env_checker import check_env
 from irrl.errors import UserError
 from irrl.skills.four_rooms import SMALL
 
-# What Gymnasium calls by itself where the package is installed; the namespace comes from the entry point's name.
-NAME = "irrl/FourRooms-v0"
+NAME = "irrl.environments:irrl/FourRooms-v0"
 
 
 def test_gymnasium_finds_it_and_has_nothing_to_complain_of():

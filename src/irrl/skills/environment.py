@@ -1,4 +1,4 @@
-"""The rooms as a Gymnasium environment: `gymnasium.make("irrl/FourRooms-v0")`."""
+"""The rooms as a Gymnasium environment: `gymnasium.make("irrl.environments:irrl/FourRooms-v0")`."""
 
 from typing import Any, ClassVar, Literal
 
@@ -47,7 +47,7 @@ class FourRooms(gymnasium.Env):
         self._state, self._step = 0, 0
         return self._state, {}
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, dict[str, Any]]:
         self._state = int(self.rooms.dynamics[self._state, action])
         self._step += 1
         return self._state, 0.0, False, self._step >= self.steps, {}

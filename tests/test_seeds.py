@@ -135,6 +135,6 @@ def test_seeds_must_all_be_valid(tmp_path, mnist, capsys):
 def test_compare_and_figure_read_a_trained_folder(trained, tmp_path, capsys):
     assert run(["digits", "compare", trained, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["seeds"], row["epoch"], row["label"]) == ([1, 2], 2, "clipped-linear")
+    assert (row["seeds"], row["at"], row["label"]) == ([1, 2], 2, "clipped-linear")
     assert run(["digits", "figure", "ram", trained, "--out", tmp_path / "ram.png"]) == 0
     assert (tmp_path / "ram.png").stat().st_size > 10_000

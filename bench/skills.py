@@ -19,7 +19,7 @@ from irrl.skills import kernel
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
 from irrl.skills.paid import compile_reward
-from irrl.skills.train import initial_tables, settings_of
+from irrl.skills.train import initial_tables, kernel_settings
 
 # Numba would keep code compiled from an older kernel, for it looks for changes in this file only.
 not_cached = njit(nogil=True, fastmath=kernel.FASTMATH, error_model="numpy")
@@ -31,7 +31,7 @@ class Bench:
     def __init__(self, config: Config):
         self.rooms = rooms_of(config.rooms)
         self.reward = compile_reward(config.reward, config.skills)
-        self.tables, self.settings = initial_tables(config, self.rooms), settings_of(config, self.reward)
+        self.tables, self.settings = initial_tables(config, self.rooms), kernel_settings(config, self.reward)
         self.batch = kernel.empty_batch(self.tables, self.settings)
 
     def train(self, iterations: int) -> float:
@@ -41,43 +41,35 @@ class Bench:
         return time.perf_counter() - began
 
 
-@not_cached
-def repeat_rollout(tables, settings, dynamics, batch, times):
-    for _ in range(times):
-        kernel.roll_out(tables, settings, dynamics, batch)
+def repeated(part):
+    """A compiled function that calls `part` again and again."""
+
+    @not_cached
+    def repeat(arguments, times):
+        for _ in range(times):
+            part(*arguments)
+
+    return repeat
 
 
 @not_cached
-def repeat_softmax(tables, settings, batch, times):
-    for _ in range(times):
-        kernel.discriminate(tables, settings, batch)
-
-
-@not_cached
-def repeat_pay(tables, settings, batch, reward, times):
-    for _ in range(times):
-        kernel.pay(tables, settings, batch, reward)
-
-
-@not_cached
-def repeat_updates(tables, settings, batch, times):
-    for _ in range(times):
-        kernel.learn_q(tables.q, settings, batch, 0)
-        kernel.learn_discriminator(tables, settings, batch)
+def update(tables, settings, batch):
+    kernel.learn_q(tables.q, settings, batch, 0)
+    kernel.learn_discriminator(tables, settings, batch)
 
 
 def measure(iterations: int, rounds: int) -> dict:
     run, other, disdain = Bench(Config()), Bench(Config(seed=2)), Bench(Config(disdain=20.0, ensemble=2))
     parts = {
-        "rollout": (repeat_rollout, (run.tables, run.settings, run.rooms.dynamics, run.batch)),
-        "softmax": (repeat_softmax, (run.tables, run.settings, run.batch)),
-        "rewards": (repeat_pay, (run.tables, run.settings, run.batch, run.reward.pay)),
-        "updates": (repeat_updates, (run.tables, run.settings, run.batch)),
+        "rollout": (repeated(kernel.roll_out), (run.tables, run.settings, run.rooms.dynamics, run.batch)),
+        "softmax": (repeated(kernel.discriminate), (run.tables, run.settings, run.batch)),
+        "rewards": (repeated(kernel.pay), (run.tables, run.settings, run.batch, run.reward.pay)),
+        "updates": (repeated(update), (run.tables, run.settings, run.batch)),
     }
     for each in (run, other, disdain):
         each.train(1)
     for part, arguments in parts.values():
-        part(*arguments, 1)
+        part(arguments, 1)
     best = dict.fromkeys(("one", "two", "disdain", *parts), float("inf"))
 
     def keep(name: str, seconds: float) -> None:
@@ -94,7 +86,7 @@ def measure(iterations: int, rounds: int) -> dict:
             saved = [table.copy() for table in run.tables]
             for name, (part, arguments) in parts.items():
                 began = time.perf_counter()
-                part(*arguments, iterations)
+                part(arguments, iterations)
                 keep(name, time.perf_counter() - began)
             for table, old in zip(run.tables, saved, strict=True):
                 table[:] = old

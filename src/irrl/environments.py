@@ -2,4 +2,4 @@
 
 import gymnasium
 
-gymnasium.register("irrl/FourRooms-v0", entry_point="irrl.skills.environment:FourRooms")
+gymnasium.register("irrl/FourRooms-v0", entry_point="irrl.skills.environment:FourRoomsEnv")

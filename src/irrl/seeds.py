@@ -32,8 +32,13 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        seeds = [config.parent for config in path.glob("seed-*/config.json")]
+        seeds = sorted((config.parent for config in path.glob("seed-*/config.json")), key=_in_order)
         if not (path / "config.json").exists() and not seeds:
             raise UserError(f"{path}: no run there: give the folder of a run, or of several seeds")
-        found += [path] if (path / "config.json").exists() else sorted(seeds)
+        found += [path] if (path / "config.json").exists() else seeds
     return list({folder.resolve(): folder for folder in found}.values())
+
+
+def _in_order(folder: Path) -> tuple[int, str]:
+    """Seed 2 before seed 10."""
+    return len(folder.name), folder.name

@@ -7,6 +7,12 @@ from typing import Any, get_args
 from irrl.errors import UserError
 
 
+def check_types(config: Any) -> None:
+    """Check every field of a config dataclass against its annotation."""
+    for field in dataclasses.fields(config):
+        check_type(field.name, getattr(config, field.name), field.type)
+
+
 def check_type(name: str, value: object, wanted: Any) -> None:
     """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
     choices = get_args(wanted)
@@ -21,6 +27,18 @@ def check_range(name: str, value: int, least: int, most: int = 2**31 - 1) -> Non
     """Refuse a number outside `least` to `most`."""
     if not least <= value <= most:
         raise UserError(f"{flag(name)} is {value}; it must be from {least} to {most}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse a number outside 0 to 1."""
+    if not 0 <= value <= 1:
+        raise UserError(f"{flag(name)} is {value}; it must lie between 0 and 1")
+
+
+def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
+    """Refuse what is not a finite number above 0, or 0 where that is allowed."""
+    if not 0 <= value < float("inf") or (value == 0 and not or_zero):
+        raise UserError(f"{flag(name)} is {value}; it must be {'at least 0' if or_zero else 'a positive number'}")
 
 
 def flag(field: str) -> str:

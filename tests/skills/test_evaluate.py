@@ -18,6 +18,7 @@ from irrl.skills.evaluate import (
     sample_last_states,
 )
 from irrl.skills.four_rooms import parse, rooms_of
+from irrl.skills.kernel import Tables
 
 CORRIDOR = "######\n#    #\n######"
 ROOMS = parse(CORRIDOR, "here")
@@ -155,6 +156,6 @@ def test_an_agent_is_greedy_for_both_values_and_averages_posteriors():
     logits[:, 1] = np.log([[0.9, 0.1], [0.5, 0.5]])
     for disdain, action in ((0.0, 1), (3.0, 1), (4.0, 3)):
         config = Config(rooms=CORRIDOR, skills=2, steps=3, ensemble=2, disdain=disdain)
-        agent = agent_of(q, bonus_q, logits, config, ROOMS)
+        agent = agent_of(Tables(q, bonus_q, logits, np.zeros(2, np.uint64), np.zeros(3)), config, ROOMS)
         assert (agent.greedy == action).all()
     np.testing.assert_allclose(np.exp(agent.log_probs[1]), [0.7, 0.3], rtol=1e-6)

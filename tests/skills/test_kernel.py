@@ -10,7 +10,7 @@ from irrl.skills import kernel
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
 from irrl.skills.paid import compile_reward
-from irrl.skills.train import initial_tables, settings_of
+from irrl.skills.train import initial_tables, kernel_settings
 from skills_reference import Chance, Learner
 
 CORRIDOR = "#######\n#     #\n#######"
@@ -18,7 +18,7 @@ CORRIDOR = "#######\n#     #\n#######"
 
 def run_kernel(config, iterations, *, watch=None):
     rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
-    tables, settings = initial_tables(config, rooms), settings_of(config, reward)
+    tables, settings = initial_tables(config, rooms), kernel_settings(config, reward)
     batch = kernel.empty_batch(tables, settings)
     for _ in range(iterations):
         kernel.train(tables, settings, rooms.dynamics, reward.pay, batch, 1)
@@ -105,7 +105,7 @@ def test_lambda_return_by_hand():
     config = Config(rooms=CORRIDOR, skills=2, steps=2, batch=1, epsilon=0.0, learning_rate=0.1, seed=1)
     start = initial_tables(config, rooms_of(CORRIDOR))
     reward = compile_reward(config.reward, config.skills)
-    settings = settings_of(config, reward)
+    settings = kernel_settings(config, reward)
     batch = kernel.empty_batch(start, settings)
     q = np.full_like(start.q, 0.2)
     batch.skill[0], batch.action[:, 0], batch.state[:, 0] = 1, [4, 4], [0, 1, 2]
@@ -123,7 +123,7 @@ def test_disdain_bonus_and_mean_posterior_by_hand():
     config = Config(rooms=CORRIDOR, skills=2, steps=2, batch=2, disdain=20.0, ensemble=2, reward="linear")
     tables = initial_tables(config, rooms_of(CORRIDOR))
     reward = compile_reward(config.reward, config.skills)
-    settings = settings_of(config, reward)
+    settings = kernel_settings(config, reward)
     batch = kernel.empty_batch(tables, settings)
     tables.logits[:, 1], tables.logits[:, 2] = [[30, 0], [0, 30]], [[np.log(3), 0], [np.log(3), 0]]
     batch.skill[:], batch.state[2] = [0, 0], [1, 2]

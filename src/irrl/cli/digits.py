@@ -1,22 +1,18 @@
 """`irrl digits ...`: hard visual attention on Cluttered MNIST."""
 
-import dataclasses
 import json
 import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from irrl.cli.settings import Whole, command_to_go_on, settings_of
+from irrl.cli.settings import Whole, settings_of
+from irrl.cli.training import TrainFlags, Trainings
 from irrl.digits.config import FREE, Config, preset
 from irrl.errors import UserError
-from irrl.seeds import folders_of_seeds
-
-if TYPE_CHECKING:
-    from irrl.run import Plan
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
@@ -24,86 +20,53 @@ app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 @app.command(name="train")
 @settings_of(Config)
 def train_command(
-    *,
-    out: Path,
-    preset_name: Annotated[str, Parameter(name="--preset")] = "paper",
-    seeds: Whole = 1,
-    resume: str = "auto",
-    threads: Whole | None = None,
-    tensorboard: bool = False,
-    wandb: bool = False,
-    **settings: Any,
+    *, flags: TrainFlags, preset_name: Annotated[str, Parameter(name="--preset")] = "paper", **settings: Any
 ) -> int:
-    """Train an agent. Stopped or killed, the same command goes on where it was.
+    """Train an agent, seed after seed. Stopped or killed, the same command goes on where it was.
 
     Args:
-        out: the run's folder; with several seeds it holds a folder seed-N for each.
         preset_name: a full set of settings, which the flags below override: paper, fast, demo.
-        seeds: how many seeds to train one after the other, counting up from --seed.
-        resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
-            from which a new folder goes on.
-        threads: processor cores to use; all by default.
-        tensorboard: write metrics for TensorBoard into the folder too.
-        wandb: send metrics to Weights & Biases too (offline unless logged in).
     """
     if settings.get("mnist"):
         settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
     first = preset(preset_name, **settings)
-    folders = folders_of_seeds(out, first.seed, seeds)
-    configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
-    if seeds > 1 and resume not in ("auto", "never"):
-        raise UserError(f"--resume {resume} goes with a single seed: leave out --seeds")
+    trainings = Trainings(flags, first, "digits", FREE, "epoch")
     from irrl.devices import use_cores
 
-    use_cores(threads)
+    use_cores(flags.threads)
     from irrl.digits.train import check_reward
-    from irrl.run import progress_of, read_rows
+    from irrl.run import read_rows
 
     # Before the first training: their complaints leave nothing behind.
     check_reward(first)
-    for folder, config in configs.items():
-        progress_of(folder, _plan(config), resume=resume)
+    trainings.check()
     for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
         if last > first.epochs:
             print(f"note: training ends at epoch {first.epochs}, before {flag} {last}", file=sys.stderr)
     stopped = False
-    for folder, config in configs.items():
-        if progress_of(folder, _plan(config)) < config.epochs and not stopped:
-            if seeds > 1:
+    for folder, config in trainings.configs.items():
+        if not stopped and not trainings.over(folder):
+            if flags.seeds > 1:
                 print(f"seed {config.seed}: {folder}", file=sys.stderr)
-            stopped = _train_run(folder, config, resume, tensorboard=tensorboard, wandb=wandb)
-        epoch = progress_of(folder, _plan(config))
-        if epoch < config.epochs:
-            saved = "stopped and saved" if any(out.rglob("last.*")) else "stopped before there was anything to save"
-            print(f"{saved}; go on with: {command_to_go_on()}", file=sys.stderr)
-            return 130
+            stopped = _train_run(trainings, folder)
+        if not trainings.over(folder):
+            return trainings.stopped()
         rows = read_rows(folder / "metrics.jsonl")
         best = max((row["validation_accuracy"] for row in rows if "validation_accuracy" in row), default=float("nan"))
-        print(f"{folder}: epoch {epoch}, best validation accuracy {best:.2%}")
+        print(f"{folder}: epoch {trainings.progress(folder)}, best validation accuracy {best:.2%}")
     return 0
 
 
-def _plan(config: Config) -> "Plan":
-    from irrl.run import Plan
-
-    return Plan("digits", dataclasses.asdict(config), FREE, dataclasses.asdict(Config()))
-
-
-def _train_run(folder: Path, config: Config, resume: str, *, tensorboard: bool, wandb: bool) -> bool:
+def _train_run(trainings: Trainings, folder: Path) -> bool:
     """Train in one folder; True if the user asked to stop."""
     from irrl.cli.progress import ProgressLines
     from irrl.digits.source import Source
     from irrl.digits.train import train
-    from irrl.listeners import TensorBoardListener, WandbListener
-    from irrl.run import DiskRun
 
+    config = trainings.configs[folder]
     source = Source(config)  # its complaints, too, leave nothing behind
-    with DiskRun.open(folder, _plan(config), resume=resume) as run, run.interruptible():
-        run.listeners.append(ProgressLines().line(partial(_describe, epochs=config.epochs)))
-        if tensorboard:
-            run.listeners.append(TensorBoardListener(folder))
-        if wandb:
-            run.listeners.append(WandbListener(folder, dataclasses.asdict(config)))
+    line = ProgressLines().line(partial(_describe, epochs=config.epochs))
+    with trainings.open(folder, line) as run, run.interruptible():
         train(config, run, source)
         return run.stop_requested
 

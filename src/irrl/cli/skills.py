@@ -1,24 +1,19 @@
 """`irrl skills ...`: unsupervised skill discovery in four rooms."""
 
-import dataclasses
 import json
 import os
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from irrl.cli.settings import Whole, command_to_go_on, settings_of
+from irrl.cli.settings import Whole, settings_of
+from irrl.cli.training import TrainFlags, Trainings
 from irrl.errors import UserError
 from irrl.extras import import_extra
-from irrl.seeds import folders_of_seeds
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.four_rooms import read_rooms
-
-if TYPE_CHECKING:
-    from irrl.run import Plan
 
 app = App(name="skills", help="Unsupervised skill discovery in four rooms.")
 
@@ -26,89 +21,52 @@ app = App(name="skills", help="Unsupervised skill discovery in four rooms.")
 @app.command(name="train")
 @settings_of(Config)
 def train_command(
-    *,
-    out: Path,
-    preset_name: Annotated[str, Parameter(name="--preset")] = "paper",
-    seeds: Whole = 1,
-    resume: str = "auto",
-    threads: Whole | None = None,
-    tensorboard: bool = False,
-    wandb: bool = False,
-    **settings: Any,
+    *, flags: TrainFlags, preset_name: Annotated[str, Parameter(name="--preset")] = "paper", **settings: Any
 ) -> int:
-    """Train. Stopped or killed, the same command goes on where it was.
+    """Train, as many seeds at a time as there are threads. Stopped or killed, the same command goes on where it was.
 
     Args:
-        out: the run's folder; with several seeds it holds a folder seed-N for each.
         preset_name: a full set of settings, which the flags below override: paper. --rooms small changes the number of
             skills, steps and iterations too.
-        seeds: how many seeds to train, counting up from --seed; as many at a time as there are threads.
-        resume: auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run,
-            from which a new folder goes on.
-        threads: processor cores to use; all by default.
-        tensorboard: write metrics for TensorBoard into the folder too.
-        wandb: send metrics to Weights & Biases too (offline unless logged in).
     """
     if "rooms" in settings:
         settings["rooms"] = read_rooms(settings["rooms"])
     first = preset(preset_name, **settings)
-    folders = folders_of_seeds(out, first.seed, seeds)
-    configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
-    if seeds > 1 and resume not in ("auto", "never"):
-        raise UserError(f"--resume {resume} goes with a single seed: leave out --seeds")
-    if wandb and seeds > 1:
+    trainings = Trainings(flags, first, "skills", FREE, "iteration")
+    if flags.wandb and flags.seeds > 1:
         raise UserError("--wandb follows one run at a time: leave out --seeds")
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    threads = len(os.sched_getaffinity(0)) if flags.threads is None else flags.threads
     if threads < 1:
         raise UserError(f"--threads is {threads}; it must be at least 1")
     import_extra("numba", "skills")
-    for module in ["tensorboardX"] * tensorboard:
-        import_extra(module, "tensorboard")
-    for module in ["wandb"] * wandb:
-        import_extra(module, "wandb")
     from irrl.cli.progress import ProgressLines
-    from irrl.listeners import TensorBoardListener, WandbListener
-    from irrl.run import DiskRun, MemoryRun, Run, progress_of, read_rows
+    from irrl.run import MemoryRun, Run, read_rows
     from irrl.skills.paid import compile_reward
     from irrl.skills.train import train_all
 
     # Before anything is written: their complaints leave nothing behind.
     compile_reward(first.reward, first.skills)
-    done = {folder: progress_of(folder, _plan(config), resume=resume) for folder, config in configs.items()}
-    folder_of = {config: folder for folder, config in configs.items() if done[folder] < config.iterations}
+    trainings.check()
+    folder_of = {config: folder for folder, config in trainings.configs.items() if not trainings.over(folder)}
     lines = ProgressLines(seconds_between=10)
 
     def open_run(config: Config) -> Run:
-        run = DiskRun.open(folder_of[config], _plan(config), resume=resume)
-        run.listeners.append(lines.line(partial(_describe, config=config)))
-        if tensorboard:
-            run.listeners.append(TensorBoardListener(run.folder))
-        if wandb:
-            run.listeners.append(WandbListener(run.folder, dataclasses.asdict(config)))
-        return run
+        return trainings.open(folder_of[config], lines.line(partial(_describe, config=config)))
 
     asked = MemoryRun()  # hears of Ctrl-C on behalf of all
     with asked.interruptible():
         failures = train_all(list(folder_of), open_run, threads, lambda: asked.stop_requested)
     left = False
-    for folder, config in configs.items():
-        if (iteration := progress_of(folder, _plan(config))) < config.iterations:
+    for folder in trainings.configs:
+        if not trainings.over(folder):
             left = True
             continue
         rows = read_rows(folder / "metrics.jsonl")
         exact = rows[-1]["effective_skills_exact"] if rows else float("nan")
-        print(f"{folder}: iteration {iteration:,}, {exact:.1f} effective skills (exact)")
-    if left and not failures:
-        saved = any((folder / "last.safetensors").exists() for folder in folder_of.values())
-        saved = "stopped and saved" if saved else "stopped before there was anything to save"
-        print(f"{saved}; go on with: {command_to_go_on()}", file=sys.stderr)
-    return 2 if failures else 130 if left else 0
-
-
-def _plan(config: Config) -> "Plan":
-    from irrl.run import Plan
-
-    return Plan("skills", dataclasses.asdict(config), FREE, dataclasses.asdict(Config()), unit="iteration")
+        print(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
+    if failures:
+        return 2
+    return trainings.stopped() if left else 0
 
 
 def _describe(row: dict[str, Any], *, config: Config) -> str:

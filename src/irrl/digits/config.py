@@ -1,11 +1,10 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from irrl.errors import UserError
-from irrl.settings import check_range, check_type, flag, preset_of
+from irrl.settings import check_positive, check_range, check_share, check_types, flag, preset_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,23 +113,19 @@ class Config:
     """epochs between checkpoints that are kept for good; 0 keeps none but the best and the last"""
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            check_type(field.name, getattr(self, field.name), field.type)
+        check_types(self)
         for name in ("train_size", "test_size", "canvas", "distractor_size", "patch", "scales", "scale_factor",
                      "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
                      "evaluate_every", "checkpoint_every"):  # fmt: skip
-            check_range(name, getattr(self, name), 1, 2**31 - 1)
+            check_range(name, getattr(self, name), 1)
         for name in ("distractors", "spread_epochs", "decay_epochs", "keep_every"):
-            check_range(name, getattr(self, name), 0, 2**31 - 1)
+            check_range(name, getattr(self, name), 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
         check_range("scales", self.scales, 1, 10)
         for name in ("location_std", "learning_rate", "muon_rate", "policy_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"{flag(name)} is {getattr(self, name)}; it must be a positive number")
-        if not 0 <= self.reinforce_weight < float("inf"):
-            raise UserError(f"--reinforce-weight is {self.reinforce_weight}; it must be at least 0")
-        if not 0 <= self.discount <= 1:
-            raise UserError(f"--discount is {self.discount}; it must lie between 0 and 1")
+            check_positive(name, getattr(self, name))
+        check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)
+        check_share("discount", self.discount)
         if not 0 < self.validation_fraction < 1:
             raise UserError(f"--validation-fraction is {self.validation_fraction}; it must lie between 0 and 1")
         if self.largest_patch > self.canvas:

@@ -1,10 +1,9 @@
 """Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from irrl.errors import UserError
-from irrl.settings import check_range, check_type, flag, preset_of
+from irrl.settings import check_positive, check_range, check_share, check_types, preset_of
 from irrl.skills.four_rooms import rooms_of
 
 
@@ -48,20 +47,16 @@ class Config:
     """iterations between checkpoints that are kept for good; 0 keeps none but the last"""
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            check_type(field.name, getattr(self, field.name), field.type)
+        check_types(self)
         for name in ("skills", "steps", "ensemble", "batch", "iterations", "log_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 1)
         check_range("skills", self.skills, 2, 6_000)  # softmax sums so many of exp(80) without overflow
         check_range("keep_every", self.keep_every, 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
         for name in ("epsilon", "discount", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{flag(name)} is {getattr(self, name)}; it must lie between 0 and 1")
-        if not 0 < self.learning_rate < float("inf"):
-            raise UserError(f"--learning-rate is {self.learning_rate}; it must be a positive number")
-        if not 0 <= self.disdain < float("inf"):
-            raise UserError(f"--disdain is {self.disdain}; it must be at least 0")
+            check_share(name, getattr(self, name))
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("disdain", self.disdain, or_zero=True)
         if self.disdain and self.ensemble == 1:
             raise UserError("--disdain pays for disagreement: it needs an --ensemble of at least 2")
         rooms_of(self.rooms)

@@ -15,7 +15,7 @@ CELL = 16
 WALL, FREE, START, AGENT = (64, 64, 64), (255, 255, 255), (255, 205, 205), (0, 90, 220)
 
 
-class FourRooms(gymnasium.Env):
+class FourRoomsEnv(gymnasium.Env):
     """A walk through rooms, without a reward: what it is worth, an internal reward says.
 
     Observation: the number of the free cell, counted in row-major order. Actions: stay, up, down, left, right; walking

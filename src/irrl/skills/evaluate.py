@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from irrl import rewards
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import FourRooms
+from irrl.skills.kernel import Tables
 
 EVALUATION_EPISODES = 256
 """Of the sampled metric (Li et al. 2023)."""
@@ -31,18 +32,12 @@ class Agent(NamedTuple):
     steps: int
 
 
-def agent_of(
-    q: Float[np.ndarray, "skills states actions"],
-    bonus_q: Float[np.ndarray, "skills states actions"],
-    logits: Float[np.ndarray, "ensemble states skills"],
-    config: Config,
-    rooms: FourRooms,
-) -> Agent:
+def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
     """What a run's tables say: actions greedy for `q + disdain * bonus_q`, the discriminators' mean posterior."""
-    wide = logits.astype(np.float64)
+    wide = tables.logits.astype(np.float64)
     log_probs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
-    log_probs = np.logaddexp.reduce(log_probs, axis=0) - np.log(len(logits))
-    greedy = (q + np.float32(config.disdain) * bonus_q).argmax(-1)
+    log_probs = np.logaddexp.reduce(log_probs, axis=0) - np.log(len(tables.logits))
+    greedy = (tables.q + np.float32(config.disdain) * tables.bonus_q).argmax(-1)
     return Agent(greedy, log_probs, rooms.dynamics, config.steps)
 
 

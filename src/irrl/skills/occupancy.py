@@ -20,7 +20,8 @@ from irrl.seeds import run_folders
 from irrl.skills.config import FREE, Config
 from irrl.skills.evaluate import Agent, agent_of, ceiling, effective_skills, measure, occupancy
 from irrl.skills.four_rooms import FourRooms, rooms_of
-from irrl.skills.train import initial_tables, trained_agent
+from irrl.skills.kernel import Tables
+from irrl.skills.train import initial_tables
 
 EPSILON = 0.005
 """Of the occupancy figure (Li et al. 2023)."""
@@ -41,7 +42,7 @@ def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config,
     config = Config(**read_config(folder, "skills"))
     rooms = rooms_of(config.rooms)
     if iteration == 0:
-        return trained_agent(initial_tables(config, rooms), config, rooms), config, rooms, 0
+        return agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0
     path = folder / "last.safetensors"
     if iteration is not None and (kept := folder / f"iteration-{iteration:06d}.safetensors").exists():
         path = kept
@@ -52,8 +53,7 @@ def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config,
             f"{folder}: no checkpoint of iteration {iteration:,} (the last is {saved.state['iteration']:,}; "
             f"kept by --keep-every: {known})"
         )
-    arrays = saved.arrays
-    agent = agent_of(arrays["q"], arrays["bonus_q"], arrays["logits"], config, rooms)
+    agent = agent_of(Tables(**saved.arrays), config, rooms)
     return agent, config, rooms, saved.state["iteration"]
 
 

@@ -13,7 +13,7 @@ from irrl.errors import UserError
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.config import Config
-from irrl.skills.evaluate import Agent, agent_of, measure
+from irrl.skills.evaluate import agent_of, measure
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
@@ -34,15 +34,18 @@ def initial_tables(config: Config, rooms: FourRooms) -> Tables:
     return Tables(q, bonus_q, logits, np.concatenate([chance, gap]), np.zeros(3))
 
 
-def settings_of(config: Config, reward: CompiledReward) -> Settings:
+def kernel_settings(config: Config, reward: CompiledReward) -> Settings:
     """A config in the kernel's terms; 0 for 0.0 would make Numba compile another kernel."""
-    rates = config.epsilon, config.discount, config.trace, config.learning_rate, config.disdain
-    return Settings(config.steps, config.batch, *map(float, rates), reward.by_argmax)
-
-
-def trained_agent(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
-    """The policy and discriminator in a run's tables."""
-    return agent_of(tables.q, tables.bonus_q, tables.logits, config, rooms)
+    return Settings(
+        steps=config.steps,
+        batch=config.batch,
+        epsilon=float(config.epsilon),
+        discount=float(config.discount),
+        trace=float(config.trace),
+        learning_rate=float(config.learning_rate),
+        bonus_weight=float(config.disdain),
+        by_argmax=reward.by_argmax,
+    )
 
 
 def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] | None = None) -> Tables:
@@ -58,7 +61,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     """
     run = run or MemoryRun()
     rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
-    tables, settings, iteration = initial_tables(config, rooms), settings_of(config, reward), 0
+    tables, settings, iteration = initial_tables(config, rooms), kernel_settings(config, reward), 0
     if restored := run.restore():
         tables, iteration = Tables(**restored.arrays), restored.state["iteration"]
     batch = kernel.empty_batch(tables, settings)
@@ -131,7 +134,7 @@ def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int) -> dic
     iterations, reward, bonus = tables.paid.tolist()
     rng = keys.generator(config.seed, "evaluation", iteration)
     paid = {"step": iteration, "iteration": iteration, "reward": reward / iterations, "bonus": bonus / iterations}
-    return paid | measure(trained_agent(tables, config, rooms), config, rng)
+    return paid | measure(agent_of(tables, config, rooms), config, rng)
 
 
 def next_multiple(number: int, every: int) -> int:

@@ -63,7 +63,10 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             if config.encoding == "film":
                 what = what * (1 + params.encoder_scale(relu(params.sensor_location(location))))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
-            locator = relu(params.locator_hidden(hidden if config.policy_trains == "core" else stop(hidden)))
+            read = hidden if config.policy_trains == "core" else stop(hidden)
+            if config.policy_reads == "place":
+                read = jnp.concatenate([read, location, jnp.arange(config.most_glimpses) == time])
+            locator = relu(params.locator_hidden(read))
             mean = locator @ params.locator_mean.weight + biases[time]
             if config.locations == "absolute":
                 mean = jnp.tanh(mean)
@@ -83,7 +86,8 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             if config.baseline == "label":
                 label, (worth, bias) = labels[number], params.baseline_hope
                 now = stop(jax.nn.softmax(params.classifier(hidden)))[label]
-                baselines.append(params.baseline(stop(hidden))[label] + worth[0, time] * now + bias[time])
+                judged = jax.nn.relu(params.critic(jnp.concatenate([stop(hidden), jnp.eye(10)[label]])))
+                baselines.append(params.baseline(judged)[label] + worth[0, time] * now + bias[time])
             else:
                 baselines.append(params.baseline(stop(hidden))[0])
             log_q.append(jax.nn.log_softmax(params.classifier(hidden))[labels[number]])
@@ -119,7 +123,8 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"credit": "every", "locations": "relative", "baseline": "label", "policy_trains": "core"},
         {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},
-        {"model": "dt-ram", "location_bias": "sweep"},
+        {"policy_reads": "place", "locations": "relative"},
+        {"model": "dt-ram", "location_bias": "sweep", "policy_reads": "place"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
     ],
 )

@@ -84,6 +84,9 @@ class Config:
     location_bias: Literal["shared", "sweep"] = "shared"
     """bias of the policy's mean. shared: one for all glimpses; sweep: one for each, to begin with along a sweep"""
 
+    policy_reads: Literal["state", "place"] = "state"
+    """what the policy reads. state: the hidden state; place: also what the sensor is told of where it looks, and which
+    glimpse it is"""
     policy_trains: Literal["itself", "core"] = "itself"
     """how far the policy's gradient goes. itself: hidden states are given to it; core: on, through core and sensor"""
     reinforce_weight: float = 0.01
@@ -183,7 +186,7 @@ PRESETS = {
     ),
     "fast": Config(
         data="published-fresh",
-        spread_epochs=150,
+        spread_epochs=320,
         credit="every",
         discount=0.8,
         baseline="label",
@@ -197,11 +200,12 @@ PRESETS = {
         location_bias="sweep",
         optimizer="muon",
         learning_rate=1e-3,
+        policy_reads="place",
         policy_rate=0.3,
         policy_trains="core",
         reinforce_weight=0.05,
-        epochs=600,
-        decay_epochs=600,
+        epochs=480,
+        decay_epochs=480,
     ),
 }
 

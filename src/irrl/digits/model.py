@@ -39,8 +39,10 @@ class Params(NamedTuple):
     """DT-RAM's decision to answer now"""
     encoder_scale: Linear | None = None
     """FiLM: what it sees is scaled by a function of where"""
+    critic: Linear | None = None
+    """hidden layer of a baseline that knows the label"""
     baseline_hope: Linear | None = None
-    """for each time step what the true class's present probability is worth to a baseline that knows the label"""
+    """for each time step what the true class's present probability is worth to such a baseline"""
 
 
 class Draws(NamedTuple):
@@ -93,14 +95,16 @@ class Outputs(NamedTuple):
 def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     """Fresh weights, every layer uniform in +-1/sqrt(inputs)."""
     units, hidden = config.sensor_units, config.hidden_units
+    place = 4 if config.sensor_location == "ink" else 2
+    policy_inputs = hidden + (place + config.most_glimpses if config.policy_reads == "place" else 0)
     sizes = {
         "sensor_patch": (config.glimpse_features, units),
-        "sensor_location": (4 if config.sensor_location == "ink" else 2, units),
+        "sensor_location": (place, units),
         "encoder_patch": (units, hidden),
         "encoder_location": (units, hidden),
         "core_input": (hidden, hidden),
         "core_hidden": (hidden, hidden),
-        "locator_hidden": (hidden, config.locator_units),
+        "locator_hidden": (policy_inputs, config.locator_units),
         "locator_mean": (config.locator_units, 2),
         "baseline": (hidden, CLASSES if config.baseline == "label" else 1),
         "classifier": (hidden, CLASSES),
@@ -110,6 +114,7 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     if config.encoding == "film":
         sizes["encoder_scale"] = (units, hidden)
     if config.baseline == "label":
+        sizes["critic"] = (hidden + CLASSES, hidden)
         sizes["baseline_hope"] = (1, config.most_glimpses)
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
     params = Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
@@ -231,13 +236,13 @@ def rollout(
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
-        (hidden, location, anchor, trail), (draw, threshold, bias) = carry, now
+        (hidden, location, anchor, trail), (clock, draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         trail, sensor_inputs = what_and_where(params, trail, seen, location, config.patch)
         sensed = jax.nn.relu(sensor(sensor_inputs))
         modulation, encoding = encode(encoder, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
-        locator = jax.nn.relu(params.locator_hidden(hidden))
+        locator = jax.nn.relu(params.locator_hidden(read_by_policy(hidden, sensor_inputs, clock, config)))
         mean = location_mean(locator @ params.locator_mean.weight + bias, anchor, config)
         sample = draw if config.model == "random" else mean + draw
         stop = jnp.zeros(threshold.shape, bool)
@@ -249,7 +254,8 @@ def rollout(
 
     hidden, anchor, trail = (jnp.zeros((len(index), size)) for size in (config.hidden_units, 2, 3))
     start = hidden, draws.first, anchor, trail
-    return jax.lax.scan(step, start, (draws.steps.swapaxes(0, 1), draws.stops.T, biases))[1]
+    every = jnp.eye(config.most_glimpses), draws.steps.swapaxes(0, 1), draws.stops.T, biases
+    return jax.lax.scan(step, start, every)[1]
 
 
 def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
@@ -274,6 +280,7 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         encoding = film(jnp.concatenate(modulation, axis=-1))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     for_policy = hidden if config.policy_trains == "core" else rolled.hidden
+    for_policy = read_by_policy(for_policy, rolled.sensor_inputs, jnp.eye(time)[:, None], config)
     locator = replayed_relu_layer(params.locator_hidden, rows(for_policy), rows(rolled.locator))
     logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
     logits += jnp.broadcast_to(params.locator_mean.bias, (time, 2))[:, None]
@@ -292,22 +299,40 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     return Outputs(answers(params, hidden, rolled, config), action_log_probs)
 
 
+def read_by_policy(
+    hidden: Float[Array, "*batch hidden_units"],
+    sensor_inputs: Float[Array, "*batch inputs"],
+    clock: Float[Array, "*clock time"],
+    config: Config,
+) -> Float[Array, "*batch policy_inputs"]:
+    """What the policy decides by: the hidden state and, if so configured, where it looks and when (one-hot `clock`).
+
+    Both are in the hidden state, too, but a move to a given place must first be worked out from there.
+    """
+    if config.policy_reads == "state":
+        return hidden
+    clock = jnp.broadcast_to(clock, (*hidden.shape[:-1], clock.shape[-1]))
+    return jnp.concatenate([hidden, sensor_inputs[..., config.glimpse_features :], clock], axis=-1)
+
+
 def baselines(
     params: Params, rolled: Rollout, labels: Int[Array, "batch"], config: Config
 ) -> Float[Array, "time batch"]:
     """What return the agent may expect after each glimpse, before it acts; reading hidden states, not training them.
 
-    With `config.baseline` label it may also know the label y, which no action changes: each class has a prediction of
-    its own, to which comes `q(y|tau)`, what the agent has achieved so far, times a weight for each time step.
+    With `config.baseline` label it may also know the label y, which no action changes: a hidden layer reads both, and
+    each class has a prediction of its own, to which comes `q(y|tau)`, what the agent has achieved so far, times a
+    weight for each time step.
     """
-    from_hidden = params.baseline(jax.lax.stop_gradient(rolled.hidden))
-    if params.baseline_hope is None:
-        return from_hidden[..., 0]
-    label = jnp.broadcast_to(labels, rolled.hidden.shape[:2])[..., None]
-    log_q = discriminator_log_probs(params, rolled.hidden)
-    from_hidden, log_q = (jnp.take_along_axis(array, label, axis=-1)[..., 0] for array in (from_hidden, log_q))
+    known = jax.lax.stop_gradient(rolled.hidden)
+    if params.critic is None or params.baseline_hope is None:
+        return params.baseline(known)[..., 0]
+    label = jnp.broadcast_to(labels, known.shape[:2])
+    critic = jax.nn.relu(params.critic(jnp.concatenate([known, jax.nn.one_hot(label, CLASSES)], axis=-1)))
+    both = params.baseline(critic), discriminator_log_probs(params, known)
+    expected, log_q = (jnp.take_along_axis(array, label[..., None], axis=-1)[..., 0] for array in both)
     weight, bias = params.baseline_hope
-    return from_hidden + weight[0][:, None] * jax.lax.stop_gradient(jnp.exp(log_q)) + bias[:, None]
+    return expected + weight[0][:, None] * jax.lax.stop_gradient(jnp.exp(log_q)) + bias[:, None]
 
 
 def location_mean(

@@ -2,7 +2,7 @@
 
     python results/digits/figure.py RUNS_FOLDER
 
-takes the finished RUNS_FOLDER/{paper,fast,ram8}-*, copies config, environment and metrics of each here, and writes
+takes the finished RUNS_FOLDER/{paper,fast,ram8}*-*, copies config, environment and metrics of each here, and writes
 paper-preset.png and the table of summary.json from paper-{leak,stop}-{1,2,3}.
 """
 
@@ -22,7 +22,7 @@ NAMES = {"leak": ("reward not detached, as the authors' code", "#0a64d8"), "stop
 
 
 def collect(runs: Path) -> None:
-    for source in sorted(path for name in ("paper", "fast", "ram8") for path in runs.glob(f"{name}-*")):
+    for source in sorted(path for name in ("paper", "fast", "ram8") for path in runs.glob(f"{name}*-*")):
         rows = read_rows(source / "metrics.jsonl")
         if not rows or rows[-1]["epoch"] < json.loads((source / "config.json").read_text())["config"]["epochs"]:
             continue  # still training

@@ -10,6 +10,7 @@ import pytest
 import irrl
 from irrl.cli import main
 from irrl.run import DiskRun
+from irrl.seeds import run_folders
 from tiny import FLAGS, write_mnist
 
 
@@ -138,3 +139,14 @@ def test_compare_and_figure_read_a_trained_folder(trained, tmp_path, capsys):
     assert (row["seeds"], row["at"], row["label"]) == ([1, 2], 2, "clipped-linear")
     assert run(["digits", "figure", "ram", trained, "--out", tmp_path / "ram.png"]) == 0
     assert (tmp_path / "ram.png").stat().st_size > 10_000
+
+
+def test_seeds_come_in_order_and_none_stands_for_all(tmp_path, capsys):
+    for seed in (10, 9, 2):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "config.json").write_text("{}")
+    assert [folder.name for folder in run_folders([tmp_path])] == ["seed-2", "seed-9", "seed-10"]
+    for command in (["digits", "test"], ["digits", "draw"], ["skills", "occupancy"]):
+        assert run([*command, tmp_path]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.endswith(f"such as {tmp_path / 'seed-2'}")

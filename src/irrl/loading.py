@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from irrl import checkpoint
 from irrl.errors import UserError
+from irrl.seeds import check_single
 
 if TYPE_CHECKING:
     from irrl.digits.evaluate import Agent
@@ -40,6 +41,7 @@ def checkpoint_of(path: Path) -> Path:
     if path.is_dir():
         found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).exists()]
         if not found:
+            check_single(path)
             raise UserError(f"{path}: no checkpoint in this folder; give a run's folder or a .safetensors file")
         return found[0]
     if path.exists():

@@ -35,6 +35,7 @@ import numpy as np
 from irrl.checkpoint import TEMPORARY_SUFFIX, Checkpoint, append, encode, link, load, replace_by, replace_file, sync
 from irrl.errors import UserError
 from irrl.listeners import Listener
+from irrl.seeds import check_single
 
 
 class Run(ABC):
@@ -292,6 +293,7 @@ def read_config(folder: Path, task: str) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it belongs to another task.
     """
+    check_single(folder)
     recorded = _read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")

@@ -32,13 +32,24 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        seeds = sorted((config.parent for config in path.glob("seed-*/config.json")), key=_in_order)
+        seeds = _seeds_in(path)
         if not (path / "config.json").exists() and not seeds:
             raise UserError(f"{path}: no run there: give the folder of a run, or of several seeds")
         found += [path] if (path / "config.json").exists() else seeds
     return list({folder.resolve(): folder for folder in found}.values())
 
 
-def _in_order(folder: Path) -> tuple[int, str]:
-    """Seed 2 before seed 10."""
-    return len(folder.name), folder.name
+def check_single(path: Path) -> None:
+    """Refuse the folder of several seeds where the folder of one run is wanted.
+
+    Raises:
+        UserError: it is one.
+    """
+    if not (path / "config.json").exists() and (seeds := _seeds_in(path)):
+        raise UserError(f"{path}: holds several seeds: give the folder of one of them, such as {seeds[0]}")
+
+
+def _seeds_in(path: Path) -> list[Path]:
+    """The runs' folders, seed 2 before seed 10."""
+    found = (config.parent for config in path.glob("seed-*/config.json"))
+    return sorted(found, key=lambda folder: (len(folder.name), folder.name))

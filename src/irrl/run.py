@@ -243,7 +243,7 @@ class DiskRun(Run):
 
     def _newest(self) -> Checkpoint | None:
         bad = []
-        others = [self.folder / "best.safetensors", *self.folder.glob(f"{self._plan.unit}-*.safetensors")]
+        others = [self.folder / "best.safetensors", *kept_checkpoints(self.folder, self._plan.unit).values()]
         for paths in [self.folder / "last.safetensors"], [self.folder / "previous.safetensors"], others:
             good = []
             for path in filter(Path.exists, paths):
@@ -273,6 +273,12 @@ class DiskRun(Run):
         # It becomes `last` at once, so that a training killed before its first checkpoint goes on from here too.
         self.save(checkpoint.arrays, checkpoint.state, best=False, keep=False)
         return checkpoint
+
+
+def kept_checkpoints(folder: Path, unit: str) -> dict[int, Path]:
+    """The checkpoints that a run kept for good, by epoch (or whatever its unit), in order."""
+    found = {path.stem.removeprefix(f"{unit}-"): path for path in folder.glob(f"{unit}-*.safetensors")}
+    return dict(sorted((int(number), path) for number, path in found.items() if number.isdigit()))
 
 
 def progress_of(folder: Path, plan: Plan, *, resume: str = "auto") -> int:

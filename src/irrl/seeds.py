@@ -15,7 +15,7 @@ def folders_of_seeds(out: Path, first: int, count: int) -> dict[int, Path]:
     if count < 1:
         raise UserError(f"--seeds is {count}; it must be at least 1")
     if count == 1:
-        if any(out.glob("seed-*/config.json")):
+        if _seeds_in(out):
             folder = out / f"seed-{first}"
             raise UserError(f"{out}: holds a folder for each of several seeds: give --seeds, or --out {folder}")
         return {first: out}

@@ -29,6 +29,7 @@ from irrl.errors import UserError
 from irrl.figures import check_format, write_figure
 from irrl.loading import checkpoint_of, load
 from irrl.noise import Moments, RewardNoise, compare, target_probability
+from irrl.run import kept_checkpoints
 
 Split = Literal["test", "validation"]
 
@@ -138,7 +139,7 @@ def stages_of(
 
 def checkpoints(model: Path) -> list[Path]:
     """The checkpoints that `model` stands for: those a run kept for good, else its best or its last; or itself."""
-    return sorted(model.glob("epoch-*.safetensors")) or [checkpoint_of(model)]
+    return list(kept_checkpoints(model, "epoch").values()) or [checkpoint_of(model)]
 
 
 def stage(

@@ -15,7 +15,7 @@ from irrl import checkpoint
 from irrl.checkpoint import replace_by
 from irrl.errors import UserError
 from irrl.films import write_mp4
-from irrl.run import read_config
+from irrl.run import kept_checkpoints, read_config
 from irrl.seeds import run_folders
 from irrl.skills.config import FREE, Config
 from irrl.skills.evaluate import Agent, agent_of, ceiling, effective_skills, measure, occupancy
@@ -43,23 +43,17 @@ def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config,
     rooms = rooms_of(config.rooms)
     if iteration == 0:
         return agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0
-    path = folder / "last.safetensors"
-    if iteration is not None and (kept := folder / f"iteration-{iteration:06d}.safetensors").exists():
-        path = kept
-    saved = checkpoint.load(path)
+    kept = kept_checkpoints(folder, "iteration")
+    last = folder / "last.safetensors"
+    saved = checkpoint.load(last if iteration is None else kept.get(iteration, last))
     if iteration not in (None, saved.state["iteration"]):
-        known = ", ".join(f"{number:,}" for number in kept_iterations(folder)) or "none"
+        known = ", ".join(f"{number:,}" for number in kept) or "none"
         raise UserError(
             f"{folder}: no checkpoint of iteration {iteration:,} (the last is {saved.state['iteration']:,}; "
             f"kept by --keep-every: {known})"
         )
     agent = agent_of(Tables(**saved.arrays), config, rooms)
     return agent, config, rooms, saved.state["iteration"]
-
-
-def kept_iterations(folder: Path) -> list[int]:
-    """Iterations whose checkpoints `--keep-every` kept, in order."""
-    return sorted(int(path.stem.split("-")[1]) for path in folder.glob("iteration-*.safetensors"))
 
 
 METRICS = ("effective_skills", "effective_skills_exact", "distinct_terminal_states", "mutual_information_nats")
@@ -115,7 +109,7 @@ def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> lis
     written = [out / "occupancy.png", out / "skills.png"]
     _save(_occupancy_figure(rooms, start, agent, at), written[0])
     _save(_skills_figure(rooms, agent, config, at), written[1])
-    frames = [0, *(kept for kept in kept_iterations(folder) if iteration is None or kept <= at)]
+    frames = [0, *(number for number in kept_checkpoints(folder, "iteration") if iteration is None or number <= at)]
     if frames[-1] < at:
         frames.append(at)
     if len(frames) > 2:

@@ -230,6 +230,8 @@ def one_line(errors: str) -> str:
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--validation-fraction", "1"], "--validation-fraction"),
         (["--train-size", "3"], "--train-size"),
+        (["--part", "7"], "does not divide --batch"),
+        (["--part", "1", "--latency", "weighted"], "--latency weighted"),
         (["--distractor-size", "9"], "distractor_size"),
         (["--mnist", "nowhere"], "nowhere"),
         (["--threads", "0"], "--threads"),

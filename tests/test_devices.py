@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from irrl.devices import summed_over_parts
 from tiny import SETTINGS, write_mnist
 
 TRAIN = """
@@ -42,13 +44,35 @@ def settings(tmp_path_factory):
     return SETTINGS | small
 
 
-def test_two_devices_train_and_answer_as_one_does(settings):
-    one, two = trained_on(1, settings), trained_on(2, settings)
+@pytest.fixture(scope="module")
+def one(settings):
+    return trained_on(1, settings)
+
+
+@pytest.mark.parametrize("part", [0, 8])
+def test_two_devices_train_and_answer_as_one_does(settings, one, part):
+    two = trained_on(2, settings | {"part": part})
     assert (one["devices"], one["used"], one["threads"]) == (1, 1, 1)
     assert (two["devices"], two["used"]) == (2, 2)
     for ours, theirs in zip(one["weights"], two["weights"], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     np.testing.assert_allclose(one["log_probs"], two["log_probs"], atol=1e-3)
+
+
+def test_parts_are_taken_one_after_the_other_and_summed():
+    rows = jnp.arange(12.0).reshape(6, 2), jnp.arange(6)
+    sizes = []
+
+    def total(values, index):
+        sizes.append(len(index))
+        return {"values": values.sum(0), "index": index.sum()}
+
+    for size, largest in ((2, 2), (0, 6), (6, 6), (4, 6)):
+        sizes.clear()
+        summed = summed_over_parts(total, rows, size)
+        assert max(sizes) == largest
+        assert summed["values"].tolist() == [30, 36]
+        assert summed["index"] == 15
 
 
 def test_shares_are_equal_and_not_too_small():

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from irrl import checkpoint, keys, rewards
-from irrl.devices import AXIS, mesh, my_share, on_every
+from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent
@@ -172,9 +172,13 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle
     """
     key = keys.key(config.seed, "rollout", state.step)
     draws = draw(config, config.batch, key=key, explore=True)
-    index, weights, draws = my_share((epoch.order[row], epoch.weights[row], draws))
-    rolled = rollout(state.params, epoch.canvases, index, draws, config)
-    gradient, sums = jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config, oracle)
+
+    def gradient_of(index, weights, draws):
+        rolled = rollout(state.params, epoch.canvases, index, draws, config)
+        return jax.grad(loss, has_aux=True)(state.params, rolled, epoch.labels[index], weights, config, oracle)
+
+    share = my_share((epoch.order[row], epoch.weights[row], draws))
+    gradient, sums = summed_over_parts(gradient_of, share, config.part)
     gradient, sums = jax.lax.psum((gradient, sums), AXIS)
     gradient = jax.tree.map(lambda total: total / sums.canvases, gradient)
     updates, optimizer_state = optimizer(config, epoch.order.shape[0]).update(

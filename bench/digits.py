@@ -31,14 +31,18 @@ def useful_flops(config: Config) -> int:
     """Multiplications and additions that one image's training needs, forward and backward, in matrix products alone.
 
     Backward, every layer needs its weight gradient; the gradient of a layer's inputs is needed only where something
-    trainable lies below: not under the sensor, and not under the policy and the baseline, which do not train the core.
+    trainable lies below: not under the sensor, nor under the baseline, nor under a policy that does not train the core.
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
-    sensor = (config.glimpse_features + (4 if config.sensor_location == "ink" else 2)) * units
+    place = 4 if config.sensor_location == "ink" else 2
+    sensor = (config.glimpse_features + place) * units
     trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
-    heads = hidden * locator + hidden * (CLASSES if config.baseline == "label" else 1)
-    mean = 2 * locator
-    per_glimpse = 2 * (sensor + heads) + 3 * (trunk + mean)
+    policy_inputs = hidden + (place + config.most_glimpses if config.policy_reads == "place" else 0)
+    policy = (3 if config.policy_trains == "core" else 2) * policy_inputs * locator + 3 * locator * 2
+    baseline = 2 * hidden
+    if config.baseline == "label":  # a hidden layer, and the answers once more
+        baseline = 2 * (hidden + CLASSES) * hidden + 4 * hidden * CLASSES
+    per_glimpse = 2 * sensor + 3 * trunk + policy + baseline
     answers = config.glimpses if config.credit == "every" else 1
     return 2 * (config.glimpses * per_glimpse + 3 * answers * hidden * CLASSES)
 

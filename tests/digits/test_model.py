@@ -208,10 +208,11 @@ def test_the_sensor_is_told_how_far_it_looks_from_the_ink():
     # Two scales of 2x2 pixels; in the finer one a quarter of the pixels is 2 brighter than average, then half are 0.8.
     first, second = jnp.array([[2.0, -1, -1, -1, 9, 9, 9, 9]]), jnp.array([[0.8, 0.8, 0, -1, 9, 9, 9, 9]])
     trail, inputs = what_and_where(params, trail, first, jnp.array([[0.5, -0.5]]), patch)
-    np.testing.assert_allclose(inputs, [[*first[0], 0, 0, 0.5, -0.5]], atol=3e-3)
+    # 0.5 of ink at (0.5, -0.5), and the 0.2 taken for granted in the middle: the centre is at (0.25, -0.25) / 0.7.
+    np.testing.assert_allclose(inputs, [[*first[0], 2 / 7, -2 / 7, 0.5, -0.5]], rtol=1e-6)
     trail, inputs = what_and_where(params, trail, second, jnp.array([[-0.5, 0.5]]), patch)
     # 0.8 * 0.5 of ink at (0.5, -0.5), 0.4 at (-0.5, 0.5): the centre is the middle of the canvas.
-    np.testing.assert_allclose(inputs, [[*second[0], -1, 1, -0.5, 0.5]], atol=3e-3)
+    np.testing.assert_allclose(inputs, [[*second[0], -1, 1, -0.5, 0.5]], rtol=1e-6)
 
 
 def test_where_there_is_no_ink_the_canvas_counts():

@@ -147,6 +147,10 @@ def sweep(count: int) -> Float[Array, "count 2"]:
 INK_MEMORY = 0.8
 """Of how much of the ink it has seen an agent keeps track, a glimpse later."""
 
+INK_PRIOR = 0.2
+"""Ink, in pixel standard deviations, that an agent takes for granted in the canvas's middle. While it sees none, the
+centre of its ink goes back there, and with it whoever circles a distractor."""
+
 Trail = Float[Array, "batch 3"]
 """Ink that an agent has lately seen: its amount, and its moment, amount times location (x, y)."""
 
@@ -157,14 +161,15 @@ def what_and_where(
     """What the sensor is given: a glimpse, where it is on the canvas and, if it is told, where relative to the ink.
 
     Strokes mean the same wherever the digit lies, but not in canvas coordinates. The centre of the ink in the finest
-    patches so far, each glimpse counting `INK_MEMORY` times the one after it, moves along with the digit. Ink is what
-    is brighter than the average pixel. In units of a quarter of the canvas, for a digit is half as wide as a canvas.
+    patches so far, each glimpse counting `INK_MEMORY` times the one after it, moves along with the digit, and back to
+    the canvas's middle while there is none (`INK_PRIOR`). Ink is what is brighter than the average pixel. In units of
+    a quarter of the canvas, for a digit is half as wide as a canvas.
     """
     if params.sensor_location.weight.shape[0] == 2:
         return trail, jnp.concatenate([seen, location], axis=-1)
     ink = jax.nn.relu(seen[:, : patch**2]).mean(-1, keepdims=True)
     trail = INK_MEMORY * trail + ink * jnp.concatenate([jnp.ones_like(ink), location], axis=-1)
-    centre = trail[:, 1:] / (trail[:, :1] + 1e-3)
+    centre = trail[:, 1:] / (trail[:, :1] + INK_PRIOR)
     return trail, jnp.concatenate([seen, 2 * (location - centre), location], axis=-1)
 
 

@@ -173,11 +173,18 @@ def what_and_where(
     return trail, jnp.concatenate([seen, 2 * (location - centre), location], axis=-1)
 
 
-def sensor_layer(params: Params) -> Linear:
-    """The first layers of both encodings as one block-diagonal layer over (glimpse, location)."""
-    patch, location = params.sensor_patch, params.sensor_location
-    weight = jax.scipy.linalg.block_diag(patch.weight, location.weight)
-    return Linear(weight, jnp.concatenate([patch.bias, location.bias]))
+def sensor_layers(
+    params: Params, sensor_inputs: Float[Array, "*batch inputs"]
+) -> tuple[tuple[Linear, Linear], list[Float[Array, "*batch _"]]]:
+    """The first layers of both encodings, and the inputs of each."""
+    layers = params.sensor_patch, params.sensor_location
+    return layers, jnp.split(sensor_inputs, [params.sensor_patch.weight.shape[0]], axis=-1)
+
+
+def sense(params: Params, sensor_inputs: Float[Array, "*batch inputs"]) -> Float[Array, "*batch units"]:
+    """What the first layers of both encodings make of (glimpse, location), side by side."""
+    outputs = [layer(inputs) for layer, inputs in zip(*sensor_layers(params, sensor_inputs), strict=True)]
+    return jax.nn.relu(jnp.concatenate(outputs, axis=-1))
 
 
 def encoder_layers(params: Params) -> tuple[Linear, ...]:
@@ -237,14 +244,14 @@ def rollout(
 ) -> Rollout:
     """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
-    sensor, encoder = sensor_layer(params), encoder_layers(params)
+    encoder = encoder_layers(params)
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
         (hidden, location, anchor, trail), (clock, draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         trail, sensor_inputs = what_and_where(params, trail, seen, location, config.patch)
-        sensed = jax.nn.relu(sensor(sensor_inputs))
+        sensed = sense(params, sensor_inputs)
         modulation, encoding = encode(encoder, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
         locator = jax.nn.relu(params.locator_hidden(read_by_policy(hidden, sensor_inputs, clock, config)))
@@ -275,7 +282,8 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
     def rows(array):
         return array.reshape(time * batch, -1)
 
-    sensed = replayed_relu_layer(sensor_layer(params), rows(rolled.sensor_inputs), rows(rolled.sensor))
+    both = *sensor_layers(params, rows(rolled.sensor_inputs)), jnp.split(rows(rolled.sensor), 2, axis=-1)
+    sensed = jnp.concatenate([replayed_relu_layer(*layer) for layer in zip(*both, strict=True)], axis=-1)
     encoder = encoder_layers(params)
     if rolled.modulation is None:
         encoding = replayed_relu_layer(*encoder, sensed, rows(rolled.encoding))
@@ -375,7 +383,7 @@ def perceive(
         return what_and_where(params, trail, glimpse, location, patch)
 
     sensor_inputs = jax.lax.scan(follow, jnp.zeros((seen.shape[1], 3)), (seen, locations))[1]
-    sensed = jax.nn.relu(sensor_layer(params)(sensor_inputs))
+    sensed = sense(params, sensor_inputs)
     encoding = encode(encoder_layers(params), sensed)[1]
 
     def step(hidden, from_encoding):

@@ -73,11 +73,11 @@ def my_share(tree: Tree) -> Tree:
 def summed_over_parts(function: Callable[..., Tree], rows: tuple[Any, ...], size: int) -> Tree:
     """The sum of `function(*part)` over parts of `size` rows of every array in `rows`, one after the other.
 
-    What a part of a small network's batch computes stays in a core's cache. With `size` 0, or where it does not divide
-    the rows, all are one part.
+    What a part of a small network's batch computes stays in a processor core's cache. With `size` 0, where it does not
+    divide the rows, and on accelerators, which want large batches, all are one part.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
-    if size == 0 or size >= count or count % size:
+    if size == 0 or size >= count or count % size or jax.default_backend() != "cpu":
         return function(*rows)
     parts = jax.tree.map(lambda array: array.reshape(count // size, size, *array.shape[1:]), rows)
     shapes = jax.eval_shape(function, *jax.tree.map(lambda array: array[0], parts))

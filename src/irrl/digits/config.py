@@ -105,7 +105,8 @@ class Config:
     """canvases a step"""
     part: int = 0
     """canvases whose gradient is taken at a time, the batch's parts one after the other; 0: all at once. On processors
-    small networks learn faster in parts that fit a core's cache; but for rounding, they learn the same"""
+    (accelerators take all at once) small networks learn faster in parts that fit a core's cache; but for rounding, they
+    learn the same"""
     epochs: int = 100
     """passes over the training canvases"""
     seed: int = 1
@@ -235,6 +236,7 @@ PRESETS = {
         learning_rate=1e-3,
         optimizer="muon",
         policy_rate=0.3,
+        batch=512,
         part=32,
         epochs=330,
         decay_epochs=330,

@@ -34,11 +34,9 @@ def useful_flops(config: Config) -> int:
     trainable lies below: not under the sensor, nor under the baseline, nor under a policy that does not train the core.
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
-    place = 4 if config.sensor_location == "ink" else 2
-    sensor = (config.glimpse_features + place) * units
+    sensor = (config.glimpse_features + config.place_features) * units
     trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
-    policy_inputs = hidden + (place + config.most_glimpses if config.policy_reads == "place" else 0)
-    policy = (3 if config.policy_trains == "core" else 2) * policy_inputs * locator + 3 * locator * 2
+    policy = (3 if config.policy_trains == "core" else 2) * config.policy_features * locator + 3 * locator * 2
     baseline = 2 * hidden
     if config.baseline == "label":  # a hidden layer, and the answers once more
         baseline = 2 * (hidden + CLASSES) * hidden + 4 * hidden * CLASSES

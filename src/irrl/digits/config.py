@@ -176,6 +176,16 @@ class Config:
         """Numbers in one glimpse."""
         return self.scales * self.patch**2
 
+    @property
+    def place_features(self) -> int:
+        """Numbers by which the sensor is told where it looks."""
+        return 4 if self.sensor_location == "ink" else 2
+
+    @property
+    def policy_features(self) -> int:
+        """Numbers that the policy reads."""
+        return self.hidden_units + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
+
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})
 """Budget and logging fields: a resumed run may change these."""

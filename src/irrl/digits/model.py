@@ -95,16 +95,14 @@ class Outputs(NamedTuple):
 def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     """Fresh weights, every layer uniform in +-1/sqrt(inputs)."""
     units, hidden = config.sensor_units, config.hidden_units
-    place = 4 if config.sensor_location == "ink" else 2
-    policy_inputs = hidden + (place + config.most_glimpses if config.policy_reads == "place" else 0)
     sizes = {
         "sensor_patch": (config.glimpse_features, units),
-        "sensor_location": (place, units),
+        "sensor_location": (config.place_features, units),
         "encoder_patch": (units, hidden),
         "encoder_location": (units, hidden),
         "core_input": (hidden, hidden),
         "core_hidden": (hidden, hidden),
-        "locator_hidden": (policy_inputs, config.locator_units),
+        "locator_hidden": (config.policy_features, config.locator_units),
         "locator_mean": (config.locator_units, 2),
         "baseline": (hidden, CLASSES if config.baseline == "label" else 1),
         "classifier": (hidden, CLASSES),

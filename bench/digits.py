@@ -36,7 +36,9 @@ def useful_flops(config: Config) -> int:
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
     sensor = (config.glimpse_features + config.place_features) * units
     trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
-    policy = (3 if config.policy_trains == "core" else 2) * config.policy_features * locator + 3 * locator * 2
+    own = config.locator_core_units
+    policy = (3 if config.policy_trains == "core" or own else 2) * config.policy_features * locator + 3 * locator * 2
+    policy += ((3 if config.policy_trains == "core" else 2) * hidden + 3 * own) * own
     baseline = 2 * hidden
     if config.baseline == "label":  # a hidden layer, and the answers once more
         baseline = 2 * (hidden + CLASSES) * hidden + 4 * hidden * CLASSES

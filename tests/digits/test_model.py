@@ -52,6 +52,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
 
     def episode(number):
         hidden, location = jnp.zeros(config.hidden_units), draws.first[number]
+        own = jnp.zeros(config.locator_core_units)
         log_pi, baselines, log_q, acting, deciding = [], [], [], [], 1.0
         for time in range(config.most_glimpses):
             seen = glimpses(
@@ -64,6 +65,8 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
                 what = what * (1 + params.encoder_scale(relu(params.sensor_location(location))))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
             read = hidden if config.policy_trains == "core" else stop(hidden)
+            if config.locator_core_units:
+                read = own = relu(params.locator_core_input(read) + params.locator_core_hidden(own))
             if config.policy_reads == "place":
                 read = jnp.concatenate([read, location, jnp.arange(config.most_glimpses) == time])
             locator = relu(params.locator_hidden(read))
@@ -124,6 +127,8 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},
         {"policy_reads": "place", "locations": "relative"},
+        {"locator_core_units": 6, "core_start": "identity"},
+        {"locator_core_units": 6, "policy_reads": "place", "policy_trains": "core", "locations": "relative"},
         {"model": "dt-ram", "location_bias": "sweep", "policy_reads": "place"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
     ],

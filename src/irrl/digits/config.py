@@ -75,8 +75,10 @@ class Config:
     """units of the recurrent core, and of a glimpse's encoding"""
     locator_units: int = 128
     """hidden units of the policy"""
+    locator_core_units: int = 0
+    """units of a recurrent layer of the policy's own, which reads the core's hidden state (DRAM); 0: none"""
     core_start: Literal["uniform", "identity"] = "uniform"
-    """first recurrent weights. uniform: like every layer's; identity: each hidden unit begins by keeping its value"""
+    """first recurrent weights. uniform: like every layer's; identity: each unit begins by keeping its value"""
     location_std: float = 0.05
     """standard deviation of the Gaussian policy, in units of half a canvas"""
     locations: Literal["absolute", "relative"] = "absolute"
@@ -125,7 +127,7 @@ class Config:
                      "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
                      "evaluate_every", "checkpoint_every"):  # fmt: skip
             check_range(name, getattr(self, name), 1)
-        for name in ("distractors", "part", "spread_epochs", "decay_epochs", "keep_every"):
+        for name in ("distractors", "locator_core_units", "part", "spread_epochs", "decay_epochs", "keep_every"):
             check_range(name, getattr(self, name), 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
         check_range("scales", self.scales, 1, 10)
@@ -184,7 +186,8 @@ class Config:
     @property
     def policy_features(self) -> int:
         """Numbers that the policy reads."""
-        return self.hidden_units + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
+        state = self.locator_core_units or self.hidden_units
+        return state + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
 
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})
@@ -204,7 +207,7 @@ PRESETS = {
     ),
     "fast": Config(
         data="published-fresh",
-        spread_epochs=320,
+        spread_epochs=330,
         credit="every",
         discount=0.8,
         baseline="label",
@@ -212,6 +215,7 @@ PRESETS = {
         encoding="film",
         sensor_units=64,
         hidden_units=128,
+        locator_core_units=128,
         locator_units=64,
         core_start="identity",
         locations="relative",
@@ -223,8 +227,8 @@ PRESETS = {
         policy_trains="core",
         reinforce_weight=0.05,
         part=16,
-        epochs=480,
-        decay_epochs=480,
+        epochs=500,
+        decay_epochs=500,
     ),
     "ram8": Config(
         patch=12,

@@ -3,7 +3,7 @@
 `rollout` runs the agent and keeps what it computed; `replay` differentiates it (see `irrl.recurrent`).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,9 @@ class Params(NamedTuple):
     """hidden layer of a baseline that knows the label"""
     baseline_hope: Linear | None = None
     """for each time step what the true class's present probability is worth to such a baseline"""
+    locator_core_input: Linear | None = None
+    """the policy's own recurrent layer, on top of the core"""
+    locator_core_hidden: Linear | None = None
 
 
 class Draws(NamedTuple):
@@ -66,6 +69,8 @@ class Rollout(NamedTuple):
     """FiLM's terms: what, scale and shift"""
     encoding: Float[Array, "time batch hidden_units"]
     hidden: Float[Array, "time batch hidden_units"]
+    locator_core: Float[Array, "time batch locator_core_units"] | None
+    """the policy's own recurrent state"""
     locator: Float[Array, "time batch locator_units"]
     samples: Float[Array, "time batch 2"]
     """what the policy drew after each glimpse, before clipping; the last is never looked at"""
@@ -114,10 +119,14 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     if config.baseline == "label":
         sizes["critic"] = (hidden + CLASSES, hidden)
         sizes["baseline_hope"] = (1, config.most_glimpses)
+    if own := config.locator_core_units:
+        sizes |= {"locator_core_input": (hidden, own), "locator_core_hidden": (own, own)}
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
     params = Params(**{name: initial_linear(*size, key=keys[name]) for name, size in sizes.items()})
     if config.core_start == "identity":
-        params = params._replace(core_hidden=Linear(jnp.eye(hidden), params.core_hidden.bias))
+        recurrent = {"core_hidden": params.core_hidden, "locator_core_hidden": params.locator_core_hidden}
+        start = {name: Linear(jnp.eye(len(layer.bias)), layer.bias) for name, layer in recurrent.items() if layer}
+        params = params._replace(**start)
     if config.location_bias == "sweep":
         path = sweep(config.most_glimpses - 1)
         bias = jnp.diff(path, axis=0, prepend=0) if config.locations == "relative" else jnp.arctanh(path)
@@ -246,24 +255,28 @@ def rollout(
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
-        (hidden, location, anchor, trail), (clock, draw, threshold, bias) = carry, now
+        (hidden, own, location, anchor, trail), (clock, draw, threshold, bias) = carry, now
         seen = glimpses(pooled, location, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
         trail, sensor_inputs = what_and_where(params, trail, seen, location, config.patch)
         sensed = sense(params, sensor_inputs)
         modulation, encoding = encode(encoder, sensed)
         hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
-        locator = jax.nn.relu(params.locator_hidden(read_by_policy(hidden, sensor_inputs, clock, config)))
+        if params.locator_core_input and params.locator_core_hidden:
+            own = jax.nn.relu(params.locator_core_input(hidden) + params.locator_core_hidden(own))
+        for_policy = read_by_policy(hidden if own is None else own, sensor_inputs, clock, config)
+        locator = jax.nn.relu(params.locator_hidden(for_policy))
         mean = location_mean(locator @ params.locator_mean.weight + bias, anchor, config)
         sample = draw if config.model == "random" else mean + draw
         stop = jnp.zeros(threshold.shape, bool)
         if params.locator_stop is not None:
             stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
-        kept = Rollout(sensor_inputs, sensed, modulation, encoding, hidden, locator, sample, stop)
+        kept = Rollout(sensor_inputs, sensed, modulation, encoding, hidden, own, locator, sample, stop)
         location = jnp.clip(sample, -1, 1)
-        return (hidden, location, location, trail), kept
+        return (hidden, own, location, location, trail), kept
 
     hidden, anchor, trail = (jnp.zeros((len(index), size)) for size in (config.hidden_units, 2, 3))
-    start = hidden, draws.first, anchor, trail
+    own = jnp.zeros((len(index), config.locator_core_units)) if config.locator_core_units else None
+    start = hidden, own, draws.first, anchor, trail
     every = jnp.eye(config.most_glimpses), draws.steps.swapaxes(0, 1), draws.stops.T, biases
     return jax.lax.scan(step, start, every)[1]
 
@@ -291,6 +304,9 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         encoding = film(jnp.concatenate(modulation, axis=-1))
     hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
     for_policy = hidden if config.policy_trains == "core" else rolled.hidden
+    if params.locator_core_input and params.locator_core_hidden:
+        layers = params.locator_core_input, params.locator_core_hidden
+        for_policy = replayed_relu_core(*layers, for_policy, cast(Array, rolled.locator_core))
     for_policy = read_by_policy(for_policy, rolled.sensor_inputs, jnp.eye(time)[:, None], config)
     locator = replayed_relu_layer(params.locator_hidden, rows(for_policy), rows(rolled.locator))
     logits = (locator @ params.locator_mean.weight).reshape(time, batch, 2)
@@ -311,19 +327,19 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
 
 
 def read_by_policy(
-    hidden: Float[Array, "*batch hidden_units"],
+    state: Float[Array, "*batch units"],
     sensor_inputs: Float[Array, "*batch inputs"],
     clock: Float[Array, "*clock time"],
     config: Config,
 ) -> Float[Array, "*batch policy_inputs"]:
-    """What the policy decides by: the hidden state and, if so configured, where it looks and when (one-hot `clock`).
+    """What the policy decides by: a recurrent state and, if so configured, where it looks and when (one-hot `clock`).
 
-    Both are in the hidden state, too, but a move to a given place must first be worked out from there.
+    Both are in the state, too, but a move to a given place must first be worked out from there.
     """
     if config.policy_reads == "state":
-        return hidden
-    clock = jnp.broadcast_to(clock, (*hidden.shape[:-1], clock.shape[-1]))
-    return jnp.concatenate([hidden, sensor_inputs[..., config.glimpse_features :], clock], axis=-1)
+        return state
+    clock = jnp.broadcast_to(clock, (*state.shape[:-1], clock.shape[-1]))
+    return jnp.concatenate([state, sensor_inputs[..., config.glimpse_features :], clock], axis=-1)
 
 
 def baselines(

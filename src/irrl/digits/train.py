@@ -80,7 +80,7 @@ def optimizer(config: Config, steps_per_epoch: int) -> optax.GradientTransformat
 def _of_muon(params: Params) -> Params:
     """Which arrays Muon trains: the weights of layers between two hidden layers, or from the glimpse to one."""
     none = jax.tree.map(lambda array: None, params)
-    hidden = ("sensor", "encoder", "core", "locator_hidden")
+    hidden = ("sensor", "encoder", "core", "locator_core", "locator_hidden")
     chosen = {name: layer for name, layer in none._asdict().items() if layer is not None and name.startswith(hidden)}
     matrix = optax.contrib.MuonDimensionNumbers()
     return none._replace(**{name: layer._replace(weight=matrix) for name, layer in chosen.items()})

@@ -1,6 +1,6 @@
 """How fast RAM trains, beside the limit: the float32 matrix-multiply rate of the same machine in the same minutes.
 
-    python bench/digits.py [--json] [--preset paper] [--batch 256] [--rounds 8]
+    python bench/digits.py [--json] [--preset paper] [--batch N] [--rounds 8]
 
 Matrix products, train steps and whole epochs take turns, for a shared machine's speed drifts; every figure is a median
 over rounds, and `fraction_of_matmul` is the median of the rounds' own ratios.
@@ -122,11 +122,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--preset", default="paper")
-    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batch", type=int, help="the preset's by default")
     parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
     use_cores()
-    figures = measure(preset(arguments.preset, batch=arguments.batch, epochs=3), arguments.rounds)
+    batch = {} if arguments.batch is None else {"batch": arguments.batch}
+    figures = measure(preset(arguments.preset, epochs=3, **batch), arguments.rounds)
     if arguments.json:
         print(json.dumps(figures))
     else:

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from irrl import checkpoint
-from tiny import FLAGS, write_mnist
+from tiny import FASTER, SETTINGS, flags_of, write_mnist
 
 
 def command(task: str, folder: Path, out: Path, rows: int) -> list[str]:
@@ -26,7 +26,7 @@ def command(task: str, folder: Path, out: Path, rows: int) -> list[str]:
         words = ["--rooms", "small", "--iterations", 2000 * rows, "--log-every", 2000, "--checkpoint-every", 4000]
     else:
         mnist = folder / "mnist"
-        words = [*FLAGS, "--mnist", mnist if mnist.exists() else write_mnist(mnist)]
+        words = [*flags_of(SETTINGS | FASTER), "--mnist", mnist if mnist.exists() else write_mnist(mnist)]
         words += ["--epochs", rows, "--checkpoint-every", 2]
     return [str(word) for word in (sys.executable, "-m", "irrl", task, "train", *words, "--out", out)]
 

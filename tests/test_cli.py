@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import irrl
+from irrl.checkpoint import load
 from irrl.cli import main
 from kill_and_resume import kill_and_resume
 from tiny import FLAGS, write_mnist
@@ -65,7 +66,9 @@ def test_help_is_quick_and_does_not_import_jax():
 def test_a_run_folder_holds_what_it_should(trained):
     names = {path.name for path in trained.iterdir()}
     wanted = {"config.json", "environment.json", "metrics.jsonl", "best.safetensors", "last.safetensors"}
-    assert wanted | {"epoch-000002.safetensors", "epoch-000004.safetensors"} <= names
+    assert wanted | {f"epoch-00000{epoch}.safetensors" for epoch in (0, 2, 4)} <= names
+    untrained = load(trained / "epoch-000000.safetensors")
+    assert untrained.state["epoch"] == untrained.state["step"] == 0
     rows = rows_of(trained)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["step"] == 4 * -(-270 // 32)
@@ -106,6 +109,11 @@ def test_a_packaged_agent_goes_by_its_name_unless_a_path_is_called_so(trained, t
     assert run("digits", "test", "quicker") == 2
     assert "quicker: no such file or folder" in (message := capsys.readouterr().err)
     assert "packaged agent: quick" in message
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "epoch": 1, "accuracy": 1.0}\n')  # somebody else's
+    assert run("digits", "draw", "quick", "--cases", 2) == 0
+    drawn = {path.name for path in (tmp_path / "quick-figures").iterdir()}
+    assert drawn == {"glimpses.png", "glimpses.gif", "glimpses.mp4"}
+    capsys.readouterr()
     (tmp_path / "quick").mkdir()
     assert run("digits", "test", "quick") == 2
     assert "no checkpoint in this folder" in capsys.readouterr().err
@@ -230,8 +238,13 @@ def one_line(errors: str) -> str:
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--validation-fraction", "1"], "--validation-fraction"),
         (["--train-size", "3"], "--train-size"),
+        (["--stop", "bernoulli"], "--stop bernoulli does nothing without --model dt-ram"),
+        (["--latency", "none"], "does nothing without --model dt-ram"),
+        (["--discount", "0.5"], "does nothing without --credit every"),
+        (["--muon-rate", "2"], "does nothing without --optimizer muon"),
+        (["--oracle", "nowhere"], "nowhere"),
         (["--part", "7"], "does not divide --batch"),
-        (["--part", "1", "--latency", "weighted"], "--latency weighted"),
+        (["--part", "1", "--model", "dt-ram", "--latency", "weighted"], "--latency weighted"),
         (["--distractor-size", "9"], "distractor_size"),
         (["--mnist", "nowhere"], "nowhere"),
         (["--threads", "0"], "--threads"),
@@ -264,6 +277,31 @@ def test_resume_never_refuses_a_folder_in_use(trained, mnist, capsys):
     words = ["--mnist", mnist, "--epochs", 4, "--out", trained, "--resume", "never"]
     assert run("digits", "train", *FLAGS, *words) == 2
     assert str(trained) in one_line(capsys.readouterr().err)
+
+
+def test_a_run_does_not_go_on_with_another_oracle(trained, tmp_path, mnist, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("oracle.safetensors").write_bytes((trained / "epoch-000002.safetensors").read_bytes())
+    words = ["digits", "train", *FLAGS, "--mnist", mnist, "--oracle", "oracle.safetensors", "--out", "run"]
+    assert run(*words, "--epochs", 1) == 0
+    monkeypatch.chdir("run")  # the path is recorded in full
+    words[-3:] = ["../oracle.safetensors", "--out", "."]
+    assert run(*words, "--epochs", 2) == 0
+    before = weights(Path())
+    Path("../oracle.safetensors").write_bytes((trained / "epoch-000004.safetensors").read_bytes())
+    capsys.readouterr()
+    assert run(*words, "--epochs", 3) == 2
+    assert "its weights are not those with which this run began" in one_line(capsys.readouterr().err)
+    assert weights(Path()) == before
+
+
+def test_a_device_without_memory_is_one_line(trained, monkeypatch, capsys):
+    def refuse(*arguments, **options):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.")
+
+    monkeypatch.setattr("irrl.digits.evaluate._predict_batch", refuse)
+    assert run("digits", "test", trained) == 2
+    assert "--batch" in one_line(capsys.readouterr().err)
 
 
 def test_corrupt_mnist_is_named(tmp_path, capsys):

@@ -10,7 +10,20 @@ SETTINGS = {
     "patch": 8, "glimpses": 3, "sensor_units": 16, "hidden_units": 32, "locator_units": 8, "batch": 32,
     "learning_rate": 3e-3, "seed": 1,
 }  # fmt: skip
-FLAGS = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def flags_of(settings: dict) -> list[str]:
+    """Settings as they are written on the command line."""
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+FLAGS = flags_of(SETTINGS)
+FASTER = {
+    "data": "fresh", "spread_epochs": 5, "decay_epochs": 9, "credit": "every", "discount": 0.8, "optimizer": "muon",
+    "baseline": "label", "sensor_location": "ink", "encoding": "film", "locations": "relative", "policy_reads": "place",
+    "policy_trains": "core", "locator_core_units": 8, "part": 8,
+}  # fmt: skip
+"""What the presets for fast learning add."""
 
 
 def write_mnist(folder: Path, train: int = 200, test: int = 60, side: int = 8) -> Path:

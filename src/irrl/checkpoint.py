@@ -112,16 +112,20 @@ def sync(path: Path) -> None:
 
 
 def replace_by(path: Path, create: Callable[[Path], None]) -> None:
-    """Let `create` make a temporary file beside `path`, then rename it to `path`; on an error it is removed."""
+    """Let `create` make a temporary file beside `path`, then rename it to `path`; on an error it is removed.
+
+    Or a temporary folder, which replaces an empty folder only.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         create(temporary)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 
@@ -185,6 +189,11 @@ def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         raise CheckpointError(f"the checkpoint has an array {unknown[0]!r} that this model has not")
     leaves = [_like(leaf, arrays[name]) for name, leaf in named]
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), leaves)
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256, in hexadecimal, over the arrays' names, dtypes, shapes and bytes."""
+    return _checksum(arrays, "")
 
 
 def _named_leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -53,6 +53,8 @@ class Study:
     """settings -> the name that the published curve of such runs has, or would have"""
     named: Set[str]
     """settings of which that name already says whether they are the default"""
+    presets: Mapping[str, Mapping[str, Any]]
+    """their settings, by name"""
     curve: Callable[[Mapping[str, Any]], Curve | None]
     """settings -> the published curve, if there is one of the same task"""
     most: float | int | None = None
@@ -67,7 +69,7 @@ class Group:
     settings: dict[str, Any]
     """their config, but for the seed and the budget and logging fields"""
     label: str
-    """the reward, and in what else this group differs from the others"""
+    """the reward, the preset if there are several, and in what else this group differs from the others"""
     seeds: tuple[int, ...]
     at: Int[np.ndarray, "points"]
     """epochs or iterations at which every seed was measured: they end with the shortest run"""
@@ -185,7 +187,7 @@ def read_curves(package: str, name: str, *, unit: str, scale: float | int, units
 
 
 def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
-    """The reward of each, and the settings in which they differ."""
+    """The reward of each, and the settings in which they differ: if they go by several presets, each from its own."""
 
     def is_said(name: str, settings: Mapping[str, Any]) -> bool:
         # Whether there is such a thing may be said by the name already, which one only if there are several.
@@ -199,13 +201,25 @@ def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
         # A setting may be a whole map.
         return f"#{zlib.crc32(value.encode()):08x}" if isinstance(value, str) and "\n" in value else str(value)
 
-    names = dict.fromkeys(name for settings in groups for name in settings if name != "reward" and differs(name))
+    def of_preset(settings: Mapping[str, Any]) -> tuple[str, list[str]]:
+        # The nearest preset, and the settings in which this differs from it.
+        changed = {
+            preset: [name for name in settings if name not in {"reward", *study.named} and settings[name] != its[name]]
+            for preset, its in study.presets.items()
+        }
+        return min(changed.items(), key=lambda found: len(found[1]))
+
+    nearest = [of_preset(settings) for settings in groups]
+    if len({preset for preset, _ in nearest}) == 1:
+        names = dict.fromkeys(name for settings in groups for name in settings if name != "reward" and differs(name))
+        said = [[name for name in names if not is_said(name, settings)] for settings in groups]
+        openings = [""] * len(groups)
+    else:
+        said = [changed for _, changed in nearest]
+        openings = [f", preset {preset}" for preset, _ in nearest]
     return [
-        ", ".join(
-            [study.curve_name(settings)]
-            + [f"{name} {text(settings.get(name))}" for name in names if not is_said(name, settings)]
-        )
-        for settings in groups
+        study.curve_name(settings) + opening + "".join(f", {name} {text(settings.get(name))}" for name in names)
+        for settings, opening, names in zip(groups, openings, said, strict=True)
     ]
 
 

@@ -29,7 +29,7 @@ from irrl.digits.draw import (
 )
 from irrl.digits.evaluate import Agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
-from irrl.digits.model import initial_params
+from irrl.digits.network import initial_params
 from irrl.errors import UserError
 from irrl.films import write_gif, write_mp4
 

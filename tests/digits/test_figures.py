@@ -71,6 +71,15 @@ def test_a_label_says_only_what_differs(tmp_path, runs):
     assert [group.label for group in groups_of([runs[2], hacking])] == ["accuracy", "accuracy+hacking"]
 
 
+def test_runs_of_several_presets_are_told_apart_by_the_preset_and_what_was_changed_in_it(tmp_path, runs):
+    settings = dataclasses.asdict(preset("fast", reward="accuracy", discount=0.9))
+    fast = write_run(tmp_path / "fast", constant(0.7), **settings)
+    assert [group.label for group in groups_of([runs[2], fast])] == [
+        "accuracy, preset paper",
+        "accuracy, preset fast, discount 0.9",
+    ]
+
+
 def test_two_oracles_are_told_apart(tmp_path):
     runs = [write_run(tmp_path / name, constant(0.7), reward="log", oracle=name) for name in ("good", "bad")]
     assert [group.label for group in groups_of(runs)] == ["log+hacking, oracle good", "log+hacking, oracle bad"]

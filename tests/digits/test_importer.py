@@ -143,6 +143,20 @@ def test_another_file_is_one_line_and_leaves_nothing(tmp_path, capsys, arrays, c
     assert not (tmp_path / "authors").exists()
 
 
+def test_a_full_disk_leaves_nothing_in_the_way_of_another_attempt(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    file = released(tmp_path / "ram.pth.tar")
+    with monkeypatch.context() as patch:
+        patch.setattr("irrl.run.DiskRun.save", full)
+        with pytest.raises(OSError, match="No space left"):
+            import_checkpoint(file, tmp_path / "authors")
+    assert [path.name for path in tmp_path.iterdir()] == ["ram.pth.tar"]
+    import_checkpoint(file, tmp_path / "authors")
+    assert irrl.load(tmp_path / "authors").config == preset("paper")
+
+
 def test_a_list_is_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match="does not hold a dictionary"):
         import_checkpoint(write(tmp_path / "list.pth", [1, 2]), tmp_path / "authors")

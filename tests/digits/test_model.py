@@ -7,11 +7,17 @@ import pytest
 
 from irrl.digits.config import Config, preset
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import SWEPT, draw, initial_params, perceive, replay, rollout, sweep, what_and_where
+from irrl.digits.model import draw, replay, rollout
+from irrl.digits.network import SWEPT, initial_params, perceive, sweep, what_and_where
 from irrl.digits.train import loss
 from irrl.recurrent import gaussian_log_prob
 
 SMALL = Config(data="fixed", canvas=20, patch=4, scales=2, glimpses=5, sensor_units=6, hidden_units=7, locator_units=5)
+
+LEARNING = ("credit", "discount", "baseline", "sensor_location", "encoding", "core_start", "locations", "location_bias")
+LEARNING += ("policy_reads", "policy_trains", "reinforce_weight")
+FAST = {name: getattr(preset("fast"), name) for name in LEARNING} | {"locator_core_units": 6}
+"""The preset fast, but for its sizes."""
 
 
 @pytest.fixture
@@ -52,23 +58,30 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
 
     def episode(number):
         hidden, location = jnp.zeros(config.hidden_units), draws.first[number]
-        own = jnp.zeros(config.locator_core_units)
+        own, trail = jnp.zeros(config.locator_core_units), []
         log_pi, baselines, log_q, acting, deciding = [], [], [], [], 1.0
         for time in range(config.most_glimpses):
             seen = glimpses(
                 tuple(means[number][None] for means in pooled),
                 location[None], canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor,
             )[0]  # fmt: skip
+            told = location
+            if config.sensor_location == "ink":
+                trail.append((relu(seen[: config.patch**2]).mean(), location))
+                memory = [0.8**age for age in range(len(trail))][::-1]
+                amount = sum(left * ink for left, (ink, _) in zip(memory, trail, strict=True))
+                moment = sum(left * ink * where for left, (ink, where) in zip(memory, trail, strict=True))
+                told = jnp.concatenate([2 * (location - moment / (amount + 0.2)), location])
             what = params.encoder_patch(relu(params.sensor_patch(seen)))
-            where = params.encoder_location(relu(params.sensor_location(location)))
+            where = params.encoder_location(relu(params.sensor_location(told)))
             if config.encoding == "film":
-                what = what * (1 + params.encoder_scale(relu(params.sensor_location(location))))
+                what = what * (1 + params.encoder_scale(relu(params.sensor_location(told))))
             hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
             read = hidden if config.policy_trains == "core" else stop(hidden)
             if config.locator_core_units:
                 read = own = relu(params.locator_core_input(read) + params.locator_core_hidden(own))
             if config.policy_reads == "place":
-                read = jnp.concatenate([read, location, jnp.arange(config.most_glimpses) == time])
+                read = jnp.concatenate([read, told, jnp.arange(config.most_glimpses) == time])
             locator = relu(params.locator_hidden(read))
             mean = locator @ params.locator_mean.weight + biases[time]
             if config.locations == "absolute":
@@ -131,6 +144,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"locator_core_units": 6, "policy_reads": "place", "policy_trains": "core", "locations": "relative"},
         {"model": "dt-ram", "location_bias": "sweep", "policy_reads": "place"},
         {"model": "dt-ram", "stop": "bernoulli", "reward_gradient": "leak"},
+        FAST,
     ],
 )
 def test_replayed_gradient_is_that_of_the_plain_loop(canvases, settings):

@@ -14,7 +14,7 @@ from irrl.cli import main
 from irrl.digits.config import Config
 from irrl.digits.data import load_mnist
 from irrl.digits.draw import FIRST, LAST
-from irrl.digits.model import initial_params
+from irrl.digits.network import initial_params
 from irrl.digits.predict import canvas_of
 from irrl.errors import UserError
 from tiny import SETTINGS

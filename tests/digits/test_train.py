@@ -12,7 +12,8 @@ from irrl import checkpoint, keys
 from irrl.devices import AXIS
 from irrl.digits.config import Config
 from irrl.digits.evaluate import predict
-from irrl.digits.model import discriminator_log_probs, draw, initial_params, perceive, rollout
+from irrl.digits.model import draw, rollout
+from irrl.digits.network import discriminator_log_probs, initial_params, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import less_latency, loss, optimizer, train
 from irrl.errors import UserError
@@ -136,6 +137,37 @@ def test_an_oracle_pays_for_the_same_glimpses(config):
     assert float(metrics(learner, oracle=oracle).classification_loss) == float(metrics(learner).classification_loss)
 
 
+@pytest.mark.parametrize("settings", [{"model": "dt-ram"}, {"credit": "every", "sensor_location": "ink"}])
+def test_an_oracle_of_another_network_pays_whenever_the_agent_answers(config, settings):
+    """The oracle is no DT-RAM, and not told of the ink; it judges the glimpses up to each answer."""
+    learner_config = changed(config, reward="linear", latency="none" if "model" in settings else "discount", **settings)
+    learner = initial_params(learner_config, key=keys.key(1, "initial parameters"))
+    oracle = initial_params(changed(config, hidden_units=9), key=keys.key(2, "initial parameters"))
+    epoch = Source(config).epoch(1)
+    index, labels = epoch.order[0], epoch.labels[epoch.order[0]]
+    draws = draw(learner_config, 32, key=keys.key(1, "rollout"), explore=True)
+    if "model" in settings:
+        draws = draws._replace(stops=jnp.tile(jnp.array([0.9, 0.0, 0.9, 0.9]), (32, 1)).at[::2].set(0.9))
+    rolled = rollout(learner, epoch.canvases, index, draws, learner_config)
+    paid = loss(learner, rolled, labels, jnp.ones(32), learner_config, oracle)[1].reward
+
+    def posterior(case: int, answer: int) -> float:
+        """The oracle's probability of the label after glimpse `answer`, one glimpse at a time."""
+        hidden, relu = jnp.zeros(9), jax.nn.relu
+        for seen in rolled.sensor_inputs[: answer + 1, case]:
+            patch, place = seen[: config.glimpse_features], seen[-2:]
+            what = oracle.encoder_patch(relu(oracle.sensor_patch(patch)))
+            where = oracle.encoder_location(relu(oracle.sensor_location(place)))
+            hidden = relu(oracle.core_input(relu(what + where)) + oracle.core_hidden(hidden))
+        return float(jax.nn.softmax(oracle.classifier(hidden))[labels[case]])
+
+    every = "credit" in settings
+    answers = [range(3) if every else [int(rolled.stop_time[case])] for case in range(32)]
+    assert every or {int(time) for time in rolled.stop_time} == {1, 3}
+    expected = sum(np.mean([posterior(case, at) - 0.1 for at in times]) for case, times in enumerate(answers))
+    assert float(paid) == pytest.approx(expected, rel=1e-4)
+
+
 def test_an_oracle_comes_from_a_checkpoint_and_must_see_the_same_glimpses(config, tmp_path):
     def saved(config, name):
         params = initial_params(config, key=keys.key(3, "initial parameters"))
@@ -171,8 +203,19 @@ def test_the_price_of_time_by_hand(config, reward, latency, expected):
     """Three glimpses and a fourth. One agent is right after its third, the other wrong after its first."""
     config = changed(config, model="dt-ram", reward=reward, latency=latency)
     stop_time, correct = jnp.array([2, 0]), jnp.array([True, False])
-    paid = jax.vmap(lambda reward: less_latency(reward, stop_time, correct, config), axis_name=AXIS)
+    paid = jax.vmap(lambda reward: less_latency(reward, stop_time, correct, jnp.ones(2), config), axis_name=AXIS)
     np.testing.assert_allclose(paid(jnp.array([[[0.5, 0.8]]]))[0, 0], expected, rtol=1e-6)
+
+
+def test_the_batchs_accuracy_counts_neither_filler_nor_one_devices_share(config):
+    """Two devices: of the first's two canvases one is filler; of the three that count, two are answered right."""
+    config = changed(config, model="dt-ram", reward="accuracy", latency="weighted")
+    correct, weights = jnp.array([[True, True], [True, False]]), jnp.array([[1.0, 0.0], [1.0, 1.0]])
+    late = jnp.array([[1, 1], [1, 1]])
+    paid = jax.vmap(
+        lambda late, correct, weights: less_latency(jnp.ones((1, 2)), late, correct, weights, config), axis_name=AXIS
+    )(late, correct, weights)
+    np.testing.assert_allclose(paid, 1 - 0.1 * (1 / 4) * (2 / 3), rtol=1e-6)
 
 
 def test_an_agent_that_pays_dearly_for_time_answers_at_once_and_one_that_does_not_looks_on(config, monkeypatch):

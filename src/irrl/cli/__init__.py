@@ -16,6 +16,8 @@ app = App(
 app.command("irrl.cli.digits:app", name="digits", help="Hard visual attention on Cluttered MNIST.")
 app.command("irrl.cli.skills:app", name="skills", help="Unsupervised skill discovery in four rooms.")
 
+OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
@@ -24,7 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         status = 130
     except (UserError, CycloptsError, OSError, MemoryError) as error:
-        message = str(error) or "not enough memory: make --batch, --train-size or --canvas smaller"
+        message = str(error) or OUT_OF_MEMORY
         print("irrl: " + " ".join(message.split()), file=sys.stderr)
+        status = 2
+    except RuntimeError as error:  # JAX's own out-of-memory error is one
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"irrl: {OUT_OF_MEMORY}", file=sys.stderr)
         status = 2
     sys.exit(status or 0)

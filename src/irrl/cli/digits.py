@@ -11,34 +11,34 @@ from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
-from irrl.digits.config import FREE, Config, preset
+from irrl.digits.config import FREE, PRESETS, Config, preset
 from irrl.errors import UserError
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
+PRESET = Parameter(
+    name="--preset", help=f"a full set of settings, which the flags below override: {', '.join(PRESETS)}"
+)
+
 
 @app.command(name="train")
 @settings_of(Config)
-def train_command(
-    *, flags: TrainFlags, preset_name: Annotated[str, Parameter(name="--preset")] = "paper", **settings: Any
-) -> int:
-    """Train an agent, seed after seed. Stopped or killed, the same command goes on where it was.
-
-    Args:
-        preset_name: a full set of settings, which the flags below override: paper, fast, demo.
-    """
-    if settings.get("mnist"):
-        settings["mnist"] = str(Path(settings["mnist"]).resolve())  # a run must be testable from another directory
+def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "paper", **settings: Any) -> int:
+    """Train an agent, seed after seed. Stopped or killed, the same command goes on where it was."""
+    for name in ("mnist", "oracle"):  # a run must be testable, and go on, from another directory
+        if settings.get(name) and Path(settings[name]).exists():
+            settings[name] = str(Path(settings[name]).resolve())
     first = preset(preset_name, **settings)
     trainings = Trainings(flags, first, "digits", FREE, "epoch")
     from irrl.devices import use_cores
 
     use_cores(flags.threads)
-    from irrl.digits.train import check_reward
+    from irrl.digits.train import check_reward, oracle_of
     from irrl.run import read_rows
 
     # Before the first training: their complaints leave nothing behind.
     check_reward(first)
+    oracle_of(first)
     trainings.check()
     for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
         if last > first.epochs:
@@ -90,7 +90,7 @@ def test_command(
     """Measure the accuracy of a trained agent, and how many glimpses it takes.
 
     Args:
-        model: a run's folder (its best checkpoint) or a checkpoint file.
+        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
         split: which canvases: test, or the training canvases held out for validation.
         seed: draws the first glimpses.
         as_json: print JSON.
@@ -119,8 +119,9 @@ def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 12, see
     """Draw where a trained agent looks: a figure and a film of sample cases, and the learning curve.
 
     Args:
-        model: a run's folder (its best checkpoint) or a checkpoint file.
-        out: folder for the pictures; `figures` in the run's folder by default.
+        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
+        out: folder for the pictures; by default `figures` in the run's folder, or `NAME-figures` here for a packaged
+            agent.
         cases: how many test canvases to draw.
         seed: picks the canvases and draws the first glimpses.
     """
@@ -158,7 +159,7 @@ def predict_command(
     """Say which digit is in a picture, and draw where the agent looked.
 
     Args:
-        model: a run's folder (its best checkpoint) or a checkpoint file.
+        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
         images: picture files (PNG, JPEG, ...), each with one digit; or canvases of the agent's own size.
         out: folder for the pictures of the glimpses, NAME-glimpses.png; the current one by default.
         seed: draws the first glimpses.
@@ -242,8 +243,8 @@ def data_command(
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
     for path in filter(None, (out, sheet)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
+        existing = next(parent for parent in path.absolute().parents if parent.exists())
+        if path.is_dir() or not os.access(existing, os.W_OK):
             raise UserError(f"{path}: cannot write a file there")
     from irrl import keys
     from irrl.digits.data import cluttered, load_mnist, published, save_npz
@@ -266,6 +267,8 @@ def data_command(
         rng = keys.generator(seed, "test canvases")
         count = 10_000 if test is None else test
         testing = cluttered(digit_images.test_images, digit_images.test_labels, count, rng, **clutter)
+    for path in filter(None, (out, sheet)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     save_npz(out, training, testing)
     print(f"{out}: {len(training.labels)} training and {len(testing.labels)} test canvases")
     if sheet:

@@ -10,6 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from irrl.listeners import Listener
 
+SMOOTHING = 0.1
+"""Weight of the latest pace in the one that the time left is told by: a validation is no change of pace."""
+
 
 class ProgressLines:
     """The lines of all trainings of a command."""
@@ -60,7 +63,9 @@ class _Line(Listener):
         """Move the bar, and measure the pace for the time left."""
         now = time.monotonic()
         if self._last and step > self._last[1]:
-            self._seconds_per_step = (now - self._last[0]) / (step - self._last[1])
+            latest = (now - self._last[0]) / (step - self._last[1])
+            weight = SMOOTHING if self._seconds_per_step else 1
+            self._seconds_per_step += weight * (latest - self._seconds_per_step)
         self._last, self._steps_left = (now, step), steps - step
         if self._bars and self._task is not None:
             self._bars.update(self._task, completed=step, total=steps)

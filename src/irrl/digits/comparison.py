@@ -42,6 +42,7 @@ STUDY = Study(
     goal_format=".0%",
     curve_name=_curve_name,
     named={"oracle"},
+    presets={name: asdict(config) for name, config in PRESETS.items()},
     curve=_curve,
     most=100,
 )

@@ -144,6 +144,14 @@ class Config:
             )
         if self.spread_epochs and self.data not in ("fresh", "published-fresh"):
             raise UserError(f"--spread-epochs needs new canvases every epoch: --data fresh, not {self.data}")
+        for name, needed, value in (
+            ("stop", "model", "dt-ram"),
+            ("latency", "model", "dt-ram"),
+            ("discount", "credit", "every"),
+            ("muon_rate", "optimizer", "muon"),
+        ):
+            if getattr(self, name) != getattr(type(self), name) and getattr(self, needed) != value:
+                raise UserError(f"{flag(name)} {getattr(self, name)} does nothing without {flag(needed)} {value}")
         if self.model == "dt-ram" and self.credit == "every":
             raise UserError("--credit every does not go with --model dt-ram: its answer counts when it stops")
         if self.part and self.batch % self.part:

@@ -63,8 +63,9 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
 
     Args:
-        model: a run's folder (its best checkpoint) or a checkpoint file.
-        out: folder for the pictures; None: `figures` in the run's folder, or beside the checkpoint.
+        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
+        out: folder for the pictures; None: `figures` in the run's folder, or beside the checkpoint; `NAME-figures` here
+            for a packaged agent.
         cases: how many test canvases to draw.
         seed: picks the canvases and draws the first glimpses.
 
@@ -77,7 +78,9 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     """
     agent = load(model)
     folder = model if model.is_dir() else model.parent
-    out = folder / "figures" if out is None else out
+    is_packaged = not model.exists()
+    if out is None:
+        out = Path(f"{model}-figures") if is_packaged else folder / "figures"
     watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
     frames = film(watched)
     pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
@@ -86,7 +89,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         "glimpses.gif": partial(write_gif, frames, **pace),
         "glimpses.mp4": partial(write_mp4, frames, **pace),
     }
-    if rows := read_rows(folder / "metrics.jsonl"):
+    if not is_packaged and (rows := read_rows(folder / "metrics.jsonl")):
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
     out.mkdir(parents=True, exist_ok=True)
     for name, write in writers.items():

@@ -15,7 +15,8 @@ from irrl.checkpoint import Checkpoint
 from irrl.devices import AXIS, mesh, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases
-from irrl.digits.model import Params, discriminator_log_probs, draw, initial_params, rollout
+from irrl.digits.model import draw, rollout
+from irrl.digits.network import Params, discriminator_log_probs, initial_params
 from irrl.errors import UserError
 
 BATCH = 1000

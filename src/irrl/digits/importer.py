@@ -11,7 +11,7 @@ import numpy as np
 
 from irrl import checkpoint
 from irrl.digits.config import Config, preset
-from irrl.digits.model import Params, initial_params
+from irrl.digits.network import Params, initial_params
 from irrl.errors import UserError
 from irrl.recurrent import Linear
 from irrl.run import DiskRun, Plan
@@ -61,9 +61,14 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
     trained_on = config.train_size - round(config.validation_fraction * config.train_size)
     steps = epoch * -(-trained_on // config.batch)
     state = {"step": steps, "epoch": epoch, "best": best / 100, "best_valid_acc": best}
-    with DiskRun.open(out, Plan("digits", dataclasses.asdict(config)), resume="never") as run:
-        arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
-        run.save(arrays, state, best=True, keep=False)
+    arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
+
+    def write(folder: Path) -> None:
+        with DiskRun.open(folder, Plan("digits", dataclasses.asdict(config)), resume="never") as run:
+            run.save(arrays, state, best=True, keep=False)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.replace_by(out, write)
     return state
 
 

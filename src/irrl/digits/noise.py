@@ -22,7 +22,7 @@ from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent
 from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.model import Params, discriminator_log_probs, perceive
+from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import check_reward
 from irrl.errors import UserError
@@ -99,7 +99,8 @@ def noise(
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; give another --out")
-    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, more_rewards=more_rewards)
+    names = list(dict.fromkeys([*REWARDS, *more_rewards]))
+    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names)
     settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
     report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
     out.mkdir(parents=True, exist_ok=True)
@@ -113,13 +114,13 @@ def noise(
 def draw_violins(models: Sequence[Path], oracle: Path, out: Path, *, cases: int | None = None, seed: int = 0) -> None:
     """Draw how far each checkpoint's discriminator is from the oracle, into the picture `out`; see `noise`."""
     check_format(out)
-    write_figure(violins(stages_of(models, oracle, split="test", cases=cases, seed=seed, more_rewards=())), out)
+    write_figure(violins(stages_of(models, oracle, split="test", cases=cases, seed=seed, names=())), out)
 
 
 def stages_of(
-    models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, more_rewards: Sequence[str]
+    models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, names: Sequence[str]
 ) -> list[Stage]:
-    """The noise at every checkpoint of the models, by epoch; the arguments and errors are those of `noise`."""
+    """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
     judge = load(oracle)
     agents = sorted(
         ((_epoch(path), path, load(path)) for model in models for path in checkpoints(model)),
@@ -127,12 +128,11 @@ def stages_of(
     )
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
-    measured = dict.fromkeys([*REWARDS, *more_rewards])
-    for name in measured:
+    for name in names:
         check_reward(dataclasses.replace(judge.config, reward=name))
     canvases = _canvases([agent.config for *_, agent in agents], split, cases)
     return [
-        stage(path, epoch, agent, judge, shown, list(measured), seed=seed)
+        stage(path, epoch, agent, judge, shown, names, seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
     ]
 
@@ -303,10 +303,10 @@ def _title(stage: Stage, *, several_runs: bool) -> str:
 
 def _epoch(path: Path) -> int:
     """After how many epochs the checkpoint was saved."""
-    saved = checkpoint.load(path) if path.is_file() else None
-    if saved and not isinstance(saved.state.get("epoch"), int):
+    epoch = checkpoint.load(path).state.get("epoch")
+    if not isinstance(epoch, int):
         raise UserError(f"{path}: this checkpoint does not say its epoch")
-    return saved.state["epoch"] if saved else 0
+    return epoch
 
 
 def _check_same_glimpses(path: Path, config: Config, oracle: Path, wanted: Config) -> None:

@@ -16,7 +16,8 @@ from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent
-from irrl.digits.model import Params, Rollout, answers, baselines, draw, initial_params, perceive, replay, rollout
+from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
+from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
 from irrl.loading import load
@@ -131,7 +132,7 @@ def loss(
         reward = jax.lax.stop_gradient(reward)
     correct = outputs.log_probs[-1].argmax(-1) == labels
     if config.model == "dt-ram":
-        reward = less_latency(reward, rolled.stop_time, correct, config)
+        reward = less_latency(reward, rolled.stop_time, correct, weights, config)
     returns = returns_to_come(reward, config.discount) if config.credit == "every" else reward[0]
     acting = jnp.arange(len(rolled.stops))[:, None] <= rolled.stop_time
     policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, -1, 1, 1))(
@@ -146,7 +147,11 @@ def loss(
 
 
 def less_latency(
-    reward: Float[Array, "1 batch"], stop_time: Int[Array, "batch"], correct: Bool[Array, "batch"], config: Config
+    reward: Float[Array, "1 batch"],
+    stop_time: Int[Array, "batch"],
+    correct: Bool[Array, "batch"],
+    weights: Float[Array, "batch"],
+    config: Config,
 ) -> Float[Array, "1 batch"]:
     """DT-RAM's reward less the price of its time: `config.latency` says how (facts of Li et al. 2023, appendix)."""
     late = -stop_time / config.most_glimpses
@@ -161,7 +166,8 @@ def less_latency(
     if config.latency == "right":
         return reward + LATENCY_WEIGHT * late * scale * correct
     if by_accuracy:
-        scale = jax.lax.pmean(correct.mean(), AXIS)
+        right, count = jax.lax.psum(((weights * correct).sum(), weights.sum()), AXIS)
+        scale = right / count
     return reward + LATENCY_WEIGHT * late * scale
 
 
@@ -221,10 +227,15 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     source = source or Source(config)
     steps = source.steps_per_epoch
     state, best = initial_state(config, steps), -1.0
+    oracle = oracle_of(config)
+    paid_by = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
     if restored := run.restore():
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
-    state = on_every(mesh(config.batch), state)
-    oracle = on_every(mesh(config.batch), oracle_of(config))
+        if restored.state.get("oracle", paid_by.get("oracle")) != paid_by.get("oracle"):
+            raise UserError(f"--oracle {config.oracle}: its weights are not those with which this run began")
+    elif config.keep_every:
+        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | paid_by, best=False, keep=True)
+    state, oracle = on_every(mesh(config.batch), (state, oracle))
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
         number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
@@ -248,7 +259,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
         keep = finished and config.keep_every > 0 and number % config.keep_every == 0
         if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
-            progress = {"step": step, "epoch": step // steps, "best": best}
+            progress = {"step": step, "epoch": step // steps, "best": best} | paid_by
             run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
     return state.params
 

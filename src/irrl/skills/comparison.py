@@ -46,5 +46,6 @@ STUDY = Study(
     goal_format="g",
     curve_name=_curve_name,
     named={"disdain", "ensemble"},
+    presets={name: asdict(config) for name, config in PRESETS.items()},
     curve=_curve,
 )

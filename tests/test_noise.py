@@ -109,8 +109,21 @@ def test_the_prediction_explodes_where_the_oracle_is_sure_of_another_class():
     assert total.taylor.bias == pytest.approx(999 - 999**2 / 2)
 
 
-@pytest.mark.parametrize("name", ["clipped-linear", "clipped-log", "accuracy", "signed-accuracy"])
-def test_no_prediction_for_rewards_without_a_smooth_g(name):
+def test_a_clipped_reward_is_expanded_above_the_prior_and_flat_below():
+    """q = 0.9 for p = 0.8 and for p = 0.3, prior 0.5: the second is paid 0.4, of which the expansion knows nothing."""
+    total, bins = compared(rewards.get("clipped-linear"), [0.9, 0.9], [0.8, 0.3])
+    assert total.taylor == pytest.approx((0.05, 0.05**2))
+    assert total.measured.bias == pytest.approx((0.1 + 0.4) / 2)
+    below, above = bins
+    assert below.taylor == (0, 0)
+    assert above.taylor == pytest.approx(above.measured, abs=1e-9)
+    of_log, _ = compared(rewards.get("clipped-log"), [0.9], [0.8])
+    assert of_log.taylor is not None
+    assert of_log.taylor.bias == pytest.approx(0.1 / 0.8 - 0.1**2 / (2 * 0.8**2))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "signed-accuracy"])
+def test_no_prediction_for_rewards_that_are_no_function_of_q(name):
     assert compared(rewards.get(name), [0.2, 0.7], [0.4, 0.6])[0].taylor is None
 
 

@@ -13,7 +13,8 @@ reward's function g (Li et al. 2023, "Internally Rewarded Reinforcement Learning
 
 The paper states the last two for one p. Cases differ in p, so here each keeps its own p inside the expectation; where
 all have the same, that is the paper's formula. The singularity of most g at 0 bounds the Taylor series to
-|delta| < p: of a case with q > 2p, it says nothing.
+|delta| < p: of a case with q > 2p, it says nothing. A clipped reward's g is expanded as any other where p(y | tau) is
+above the prior, and is flat below, where the expansion knows of no noise.
 
 Variances are those of the cases at hand, without Bessel's correction, so that they obey the law of total variance:
 over several groups of cases, the mean of the groups' variances plus the variance of their means.
@@ -26,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from irrl.rewards import FLOOR, LOG_FLOOR, GeneralisedReward, Prior, Reward
+from irrl.rewards import FLOOR, LOG_FLOOR, Clipped, GeneralisedReward, Prior, Reward
 
 POSTERIOR_EDGES: Float[np.ndarray, "22"] = np.concatenate([[0], np.geomspace(1e-5, 1, 21)])
 """Bins of the oracle's posterior p: four to a factor of ten, and one for all below 1e-5."""
@@ -51,7 +52,7 @@ class RewardNoise(NamedTuple):
     cases: int
     measured: Moments
     taylor: Moments | None
-    """second-order prediction; None for a reward that is no `GeneralisedReward` (accuracies, clipped ones)"""
+    """second-order prediction; None for a reward that is no function of q(y | tau) alone (accuracies)"""
 
 
 def compare(
@@ -68,7 +69,11 @@ def compare(
     """
     q, p = target_probability(log_probs, target), target_probability(oracle_log_probs, target)
     noise = reward_noise(reward, log_probs, oracle_log_probs, target, prior)
-    expansion = (*derivatives(reward, p), q - p) if isinstance(reward, GeneralisedReward) else None
+    smooth = reward.reward if isinstance(reward, Clipped) else reward
+    expansion = None
+    if isinstance(smooth, GeneralisedReward):
+        paid = p > np.broadcast_to(prior, log_probs.shape[1])[target] if smooth is not reward else True
+        expansion = *(np.where(paid, each, 0) for each in derivatives(smooth, p)), q - p
 
     def over(rows: Bool[np.ndarray, "cases"], low: float, high: float) -> RewardNoise:
         terms = expansion and [term[rows] for term in expansion]

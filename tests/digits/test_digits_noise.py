@@ -104,7 +104,9 @@ def test_the_report_agrees_with_delta(measured):
         assert found["log"]["measured"]["bias"] == pytest.approx(np.log(q[at] / p[at]).mean(), rel=1e-3)
         clipped = np.maximum(q[at] - 0.1, 0) - np.maximum(p[at] - 0.1, 0)
         assert found["clipped-linear"]["measured"]["variance"] == pytest.approx(clipped.var(), abs=1e-6)
-        assert found["clipped-linear"]["taylor"] is None
+        above = p[at] > 0.1
+        assert found["clipped-linear"]["taylor"]["bias"] == pytest.approx((above * delta[at]).mean(), abs=1e-6)
+        assert found["accuracy"]["taylor"] is None
         counts = np.histogram(p[at], POSTERIOR_EDGES)[0]
         assert [part["cases"] for part in found["log"]["bins"]] == counts[counts > 0].tolist()
 

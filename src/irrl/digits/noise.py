@@ -249,7 +249,8 @@ def fragility(stages: Sequence[Stage]) -> Figure:
     for column, stage in zip(grid.T, chosen, strict=True):
         for name in drawn:
             expanded = stage.noise[name][0].taylor is not None
-            bias_axes, deviation_axes = column[:2] if expanded else column[2:]
+            clipped = name.startswith("clipped-") or not expanded
+            bias_axes, deviation_axes = column[2:] if clipped else column[:2]
             bins = [part for part in stage.noise[name][1] if part.cases >= FEWEST_CASES]
             color = colors[name.removeprefix("clipped-")]
             for axes, moment in ((bias_axes, _bias), (deviation_axes, _deviation)):
@@ -268,11 +269,11 @@ def fragility(stages: Sequence[Stage]) -> Figure:
         for axes in (column[0], column[2]):
             axes.axhline(0, color="black", linewidth=0.8)
         # The Taylor prediction of the logarithm leaves any scale.
-        column[0].set_yscale("symlog", linthresh=0.1, linscale=0.7)
-        column[0].set_ylim(-100, 100)
-        column[1].set_yscale("log")
-        column[1].set_ylim(1e-3, 100)
-        column[3].set_ylim(bottom=0)
+        for (bias_axes, deviation_axes), most in ((column[:2], 100), (column[2:], 10)):
+            bias_axes.set_yscale("symlog", linthresh=0.1, linscale=0.7)
+            bias_axes.set_ylim(-most, most)
+            deviation_axes.set_yscale("log")
+            deviation_axes.set_ylim(1e-3, most)
         for axes in column:
             axes.minorticks_off()
     rewards_of_row = ("unclipped",) * 2 + ("clipped, and accuracy",) * 2

@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING
 
 from irrl import checkpoint
 from irrl.errors import UserError
+from irrl.extras import import_extra
 from irrl.seeds import check_single
 
 if TYPE_CHECKING:
-    from irrl.digits.evaluate import Agent
+    import irrl.digits.evaluate
+    import irrl.skills.evaluate
 
+    Agent = irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
 
 AGENTS = Path(__file__).parent / "digits" / "agents"
 """Trained agents that come with the package."""
 
 
 def load(path: str | Path) -> "Agent":
-    """The model in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or the
-    packaged one of that name, if there is no such file or folder.
+    """The trained agent in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or
+    the packaged one of that name, if there is no such file or folder.
 
     Raises:
         UserError: there is none, or it is damaged or not one of ours.
@@ -25,11 +28,14 @@ def load(path: str | Path) -> "Agent":
     path = checkpoint_of(Path(path))
     saved = checkpoint.load(path)
     task = saved.state.get("task")
-    if task != "digits":
-        raise UserError(f"{path}: a checkpoint of the task {task!r}; this version of irrl knows digits")
-    from irrl.digits.evaluate import agent_of
-
-    return agent_of(saved)
+    if task == "digits":
+        from irrl.digits.evaluate import restored_agent
+    elif task == "skills":
+        import_extra("numba", "skills")
+        from irrl.skills.evaluate import restored_agent
+    else:
+        raise UserError(f"{path}: a checkpoint of the task {task!r}; this version of irrl knows digits and skills")
+    return restored_agent(saved)
 
 
 def checkpoint_of(path: Path) -> Path:

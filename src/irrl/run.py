@@ -308,8 +308,7 @@ def read_config(folder: Path, task: str) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Describe what this process runs on: versions, git commit, hardware and command line; no host name."""
-    import jax
-
+    jax = sys.modules.get("jax")  # tabular tasks do without
     packages = ["irrl", "jax", "jaxlib", "numpy", "optax", "scipy", "safetensors", "numba", "mujoco", "gymnasium"]
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -324,7 +323,7 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if jax else [],
     }
 
 

@@ -4,13 +4,16 @@ import dataclasses
 import json
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
+import irrl
 from irrl.cli import main
 from irrl.comparison import groups_of
 from irrl.skills.comparison import STUDY, published_for
 from irrl.skills.config import PRESETS
+from irrl.skills.evaluate import effective_skills, occupancy
 from kill_and_resume import kill_and_resume
 
 FLAGS = ["--rooms", "small", "--skills", "6", "--steps", "6", "--iterations", "2000"]
@@ -137,3 +140,15 @@ def test_bad_flags(tmp_path, capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys):
+    agent = irrl.load(trained / "seed-1")
+    assert agent.greedy.shape[0] == agent.log_probs.shape[1] == 6
+    np.testing.assert_allclose(np.exp(agent.log_probs).sum(-1), 1, rtol=1e-9)
+    assert run("skills", "test", trained / "seed-1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["seeds"]["1"]
+    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    assert effective_skills(agent, np.arange(6), ends) == pytest.approx(found["effective_skills_exact"])
+    assert run("digits", "test", trained / "seed-1") == 2
+    assert "seed-1: not an agent of the digits task" in capsys.readouterr().err

@@ -96,12 +96,12 @@ def test_command(
         as_json: print JSON.
         threads: processor cores to use; all by default.
     """
-    import irrl
     from irrl.devices import use_cores
+    from irrl.digits.evaluate import load_agent
     from irrl.digits.source import Source, canvases_for_testing
 
     use_cores(threads)
-    agent = irrl.load(model)
+    agent = load_agent(model)
     canvases = canvases_for_testing(agent.config) if split == "test" else Source(agent.config).validation
     predictions = agent.predict(canvases.images, seed=seed)
     accuracy = float((predictions.answers == canvases.labels).mean())

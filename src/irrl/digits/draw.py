@@ -20,12 +20,11 @@ from irrl import keys
 from irrl.checkpoint import replace_by
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
-from irrl.digits.evaluate import Agent
+from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
 from irrl.films import write_gif, write_mp4
-from irrl.loading import load
 from irrl.run import read_rows
 
 FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
@@ -76,7 +75,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         UserError: there is no good checkpoint, or there are not that many test canvases.
         OSError: a file cannot be written; the older one, if any, still stands.
     """
-    agent = load(model)
+    agent = load_agent(model)
     folder = model if model.is_dir() else model.parent
     is_packaged = not model.exists()
     if out is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from irrl.digits.data import Canvases
 from irrl.digits.model import draw, rollout
 from irrl.digits.network import Params, discriminator_log_probs, initial_params
 from irrl.errors import UserError
+from irrl.loading import load
 
 BATCH = 1000
 """Canvases evaluated at once. Fixed, for the first glimpses are drawn batch by batch."""
@@ -97,7 +99,19 @@ class Agent:
         return float((self.predict(canvases.images, seed=seed).answers == canvases.labels).mean())
 
 
-def agent_of(saved: Checkpoint) -> Agent:
+def load_agent(path: str | Path) -> Agent:
+    """`irrl.load`, for what can be done with this task's agents only.
+
+    Raises:
+        UserError: it is an agent of another task; or as for `irrl.load`.
+    """
+    agent = load(path)
+    if not isinstance(agent, Agent):
+        raise UserError(f"{path}: not an agent of the digits task")
+    return agent
+
+
+def restored_agent(saved: Checkpoint) -> Agent:
     """The agent in a checkpoint.
 
     Raises:

@@ -20,14 +20,14 @@ from irrl import checkpoint, rewards
 from irrl.checkpoint import replace_by, replace_file
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
-from irrl.digits.evaluate import BATCH, Agent
+from irrl.digits.evaluate import BATCH, Agent, load_agent
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.digits.train import check_reward
 from irrl.errors import UserError
 from irrl.figures import check_format, write_figure
-from irrl.loading import checkpoint_of, load
+from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run import kept_checkpoints
 
@@ -121,9 +121,9 @@ def stages_of(
     models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, names: Sequence[str]
 ) -> list[Stage]:
     """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
-    judge = load(oracle)
+    judge = load_agent(oracle)
     agents = sorted(
-        ((_epoch(path), path, load(path)) for model in models for path in checkpoints(model)),
+        ((_epoch(path), path, load_agent(path)) for model in models for path in checkpoints(model)),
         key=lambda found: found[0],
     )
     for _, path, agent in agents:

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt16
 from PIL import Image, ImageOps
 
 from irrl.digits.draw import draw_answer, look
+from irrl.digits.evaluate import load_agent
 from irrl.errors import UserError
-from irrl.loading import load
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO"]
 """Picture formats that are read. Pillow knows more, some of which start other programs."""
@@ -62,7 +62,7 @@ def predict(model: Path, images: list[Path], out: Path, *, seed: int) -> list[An
     for target in targets:
         if targets.count(target) > 1:
             raise UserError(f"two pictures would both be drawn into {target}: give them in two commands with own --out")
-    agent = load(model)
+    agent = load_agent(model)
     canvases = np.stack([canvas_of(image, agent.config.canvas) for image in images])
     cases = look(agent, canvases, [None] * len(canvases), seed=seed)
     out.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,11 @@ from irrl import checkpoint, keys, rewards
 from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
-from irrl.digits.evaluate import Agent
+from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
-from irrl.loading import load
 from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
@@ -291,7 +290,7 @@ def oracle_of(config: Config) -> Params | None:
     """
     if not config.oracle:
         return None
-    agent = load(config.oracle)
+    agent = load_agent(config.oracle)
     if name := config.glimpse_difference(agent.config):
         raise UserError(
             f"--oracle {config.oracle}: its {name.replace('_', ' ')} is {getattr(agent.config, name)}, "

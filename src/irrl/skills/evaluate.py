@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from irrl import rewards
+from irrl.checkpoint import Checkpoint
+from irrl.errors import UserError
 from irrl.skills.config import Config
-from irrl.skills.four_rooms import FourRooms
+from irrl.skills.four_rooms import FourRooms, rooms_of
 from irrl.skills.kernel import Tables
 
 EVALUATION_EPISODES = 256
@@ -22,7 +24,7 @@ NOISE_REWARDS = ("accuracy", "log", "linear", "clipped-log", "clipped-linear")
 
 
 class Agent(NamedTuple):
-    """A policy and its discriminator, as tables."""
+    """A policy and its discriminator, as tables; as `irrl.load` gives it back."""
 
     greedy: Int[np.ndarray, "skills states"]
     """the best action"""
@@ -30,6 +32,20 @@ class Agent(NamedTuple):
     """log q(z | s), nats"""
     dynamics: Int[np.ndarray, "states actions"]
     steps: int
+
+
+def restored_agent(saved: Checkpoint) -> Agent:
+    """The agent in a checkpoint.
+
+    Raises:
+        UserError: the checkpoint's settings or tables are not those of a skills agent.
+    """
+    try:
+        config = Config(**saved.state["config"])
+        tables = Tables(**saved.arrays)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the checkpoint has what this version of irrl does not know: {error}") from None
+    return agent_of(tables, config, rooms_of(config.rooms))
 
 
 def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:

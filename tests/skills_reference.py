@@ -78,7 +78,7 @@ class Learner:
                 logits_step[:, path[-1]] -= (probs - onehot) / config.batch / config.ensemble
         self.q += config.learning_rate * q_step
         self.bonus_q += config.learning_rate * bonus_step
-        self.logits += config.learning_rate * logits_step
+        self.logits += config.learning_rate * config.discriminator_rate * logits_step
         return np.array(states).T
 
     def descend(self, q, step, z, path, acts, paid):

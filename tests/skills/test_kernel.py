@@ -32,7 +32,7 @@ def run_kernel(config, iterations, *, watch=None):
     [
         {},
         {"reward": "clipped-log", "disdain": 20.0, "ensemble": 3},
-        {"reward": "accuracy", "ensemble": 2},
+        {"reward": "accuracy", "ensemble": 2, "discriminator_rate": 0.3},
         {"reward": "box-cox:0.5", "trace": 0.3, "discount": 0.9, "seed": 2},
     ],
     ids=str,

@@ -120,6 +120,7 @@ def test_a_reward_that_ruins_the_tables(tmp_path):
         ({"disdain": 1.0}, "needs an --ensemble of at least 2"),
         ({"epsilon": 1.5}, "--epsilon is 1.5; it must lie between 0 and 1"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0; it must be a positive number"),
+        ({"discriminator_rate": -1.0}, "--discriminator-rate is -1.0; it must be a positive number"),
         ({"skills": 1}, "--skills is 1; it must be from 2"),
         ({"rooms": "###\n# #\n# #"}, "row 3: the border is open"),
     ],

@@ -26,8 +26,8 @@ def train_command(
     """Train, as many seeds at a time as there are threads. Stopped or killed, the same command goes on where it was.
 
     Args:
-        preset_name: a full set of settings, which the flags below override: paper. --rooms small changes the number of
-            skills, steps and iterations too.
+        preset_name: a full set of settings, which the flags below override: paper, or fast, which needs a thirtieth of
+            its iterations. --rooms small changes the number of skills, steps and iterations too.
     """
     if "rooms" in settings:
         settings["rooms"] = read_rooms(settings["rooms"])

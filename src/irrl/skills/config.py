@@ -1,6 +1,7 @@
 """Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from irrl.errors import UserError
 from irrl.settings import check_positive, check_range, check_share, check_types, preset_of
@@ -36,6 +37,8 @@ class Config:
     """lambda of the lambda-returns: 0 bootstraps at every step, 1 only pays the episode's reward"""
     learning_rate: float = 0.004
     """step size of plain gradient descent, for every table"""
+    discriminator_rate: float = 1.0
+    """the discriminators' step size over that of the Q tables"""
     seed: int = 1
     """decides everything random"""
 
@@ -56,6 +59,7 @@ class Config:
         for name in ("epsilon", "discount", "trace"):
             check_share(name, getattr(self, name))
         check_positive("learning_rate", self.learning_rate)
+        check_positive("discriminator_rate", self.discriminator_rate)
         check_positive("disdain", self.disdain, or_zero=True)
         if self.disdain and self.ensemble == 1:
             raise UserError("--disdain pays for disagreement: it needs an --ensemble of at least 2")
@@ -65,11 +69,16 @@ class Config:
 FREE = frozenset({"iterations", "log_every", "checkpoint_every", "keep_every"})
 """Budget and logging fields: a resumed run may change these."""
 
-PRESETS = {"paper": Config()}
+OFTEN: dict[str, Any] = {"log_every": 10_000, "checkpoint_every": 50_000, "keep_every": 50_000}
+"""For runs of a million iterations."""
 
-SMALL = {"skills": 24, "steps": 8, "iterations": 1_000_000}
+PRESETS = {
+    "paper": Config(),
+    "fast": Config(learning_rate=0.5, discriminator_rate=0.3, discount=1.0, iterations=1_000_000, **OFTEN),
+}
+
+SMALL: dict[str, Any] = {"skills": 24, "steps": 8, "iterations": 1_000_000, **OFTEN}
 """What Li et al. 2023 set otherwise in the small rooms."""
-SMALL |= {"log_every": 10_000, "checkpoint_every": 50_000, "keep_every": 50_000}
 
 
 def preset(name: str, **overrides) -> Config:

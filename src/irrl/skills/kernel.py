@@ -51,6 +51,7 @@ class Settings(NamedTuple):
     discount: float
     trace: float
     learning_rate: float
+    discriminator_rate: float
     bonus_weight: float
     by_argmax: bool
 
@@ -294,7 +295,7 @@ def learn_q(q, settings, batch, which):
 def learn_discriminator(tables, settings, batch):
     """One step of gradient descent on the cross-entropy -log q(z | s_T), mean over ensemble and episodes."""
     ensemble, _, skills = tables.logits.shape
-    rate = np.float32(settings.learning_rate / (settings.batch * ensemble))
+    rate = np.float32(settings.learning_rate * settings.discriminator_rate / (settings.batch * ensemble))
     for member in range(ensemble):
         for episode in range(settings.batch):
             state = batch.state[settings.steps, episode]

@@ -43,6 +43,7 @@ def kernel_settings(config: Config, reward: CompiledReward) -> Settings:
         discount=float(config.discount),
         trace=float(config.trace),
         learning_rate=float(config.learning_rate),
+        discriminator_rate=float(config.discriminator_rate),
         bonus_weight=float(config.disdain),
         by_argmax=reward.by_argmax,
     )

@@ -1,0 +1,275 @@
+"""A batched ray caster for the counting task's scenes: colours, object ids and depth, of many views at once.
+
+The camera's frame has the robot at `(camera_distance, 0)`, looking along -x: so rays are the same for all places round
+the table. A cube is met by the slab method (Kay and Kajiya 1986): a ray is inside a box where it is between all three
+pairs of planes. What a pixel shows is carried from cube to cube as one number, three bytes of colour and one of id, for
+XLA would compute each of several results of a pass anew.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
+
+from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, TABLE_HEIGHT, SceneConfig
+
+WALL, FLOOR, TABLE, FIRST_CUBE = range(4)
+"""Object ids; cube i is `FIRST_CUBE + i`."""
+
+TABLE_THICKNESS, LEG_RADIUS, ROOM, TILE = 0.04, 0.28, 3.0, 0.5
+"""The table's top and its leg, half the side of the square room, and the side of the floor's tiles, m."""
+
+SURFACES = {"wall": (84, 62, 115), "floor": (205, 200, 190), "tile": (180, 175, 166), "top": (235, 226, 222),
+            "rim": (98, 93, 88), "red": (170, 32, 32), "blue": (40, 72, 215)}  # fmt: skip
+"""Colours in full light, by eye off the released clips."""
+AMBIENT, DIFFUSE = 0.42, 0.58
+LIGHT = (0.25, 0.15, 0.9565)
+"""Where the light comes from, in the room; of length 1."""
+
+VIEWS_AT_ONCE = 16
+"""What so many views keep for each pixel fits a core's cache."""
+
+
+class Image(NamedTuple):
+    """What the camera sees."""
+
+    rgb: UInt8[Array, "views height width 3"]
+    ids: UInt8[Array, "views height width"]
+    """WALL, FLOOR, TABLE, or FIRST_CUBE + the cube's index"""
+    depth: Float[Array, "views height width"]
+    """along the camera's axis, m"""
+
+
+class View(NamedTuple):
+    """A scene and where it is seen from."""
+
+    kind: Int[Array, "*views cubes"]
+    """index into KINDS, or -1 for no cube"""
+    place: Float[Array, "*views cubes 2"]
+    """of the cubes' centres, from the table's axis, m"""
+    yaw: Float[Array, "*views cubes"]
+    """radians"""
+    azimuth: Float[Array, "*views"]
+    """where the robot stands, radians"""
+
+
+class Jitter(NamedTuple):
+    """How views differ from the plain ones."""
+
+    light: Float[Array, "*views 3"]
+    """added to the direction of the light"""
+    colour: Float[Array, "*views surfaces 3"]
+    """added to the colours of `SURFACES`, in their order, 0 to 255"""
+    camera: Float[Array, "*views 3"]
+    """added to its distance (m), height (m) and pitch (degrees)"""
+
+
+@partial(jax.jit, static_argnums=0)
+def render(config: SceneConfig, view: View, jitter: Jitter | None = None) -> Image:
+    """What the robot sees."""
+    packed, depth = cast(config, view, jitter)
+    shape = (-1, config.height, config.width)
+    packed = packed.reshape(shape)
+    return Image(colours(packed), (packed >> 24).astype(jnp.uint8), depth.reshape(shape))
+
+
+def colours(packed: Int32[Array, "*pixels"]) -> UInt8[Array, "*pixels 3"]:
+    """The three bytes of colour in what `cast` gives."""
+    return jnp.stack([packed >> shift for shift in (0, 8, 16)], axis=-1).astype(jnp.uint8)
+
+
+def cast(
+    config: SceneConfig, view: View, jitter: Jitter | None = None
+) -> tuple[Int32[Array, "views pixels"], Float[Array, "views pixels"]]:
+    """As `render`, row by row: colour and id of every pixel, packed, and its depth."""
+
+    def one(arguments):
+        view, jitter = arguments
+        camera = _camera(config, jitter)
+        packed, depth = _room(config, camera, view.azimuth)
+        cubes = _turned(camera, view)
+        for cube in zip(*cubes, strict=True):
+            near, met, face = _meet(camera, _Cubes(*cube))
+            seen = met & (near < depth)
+            packed, depth = jnp.where(seen, face, packed), jnp.where(seen, near, depth)
+        return packed, depth
+
+    return jax.lax.map(one, (view, jitter or still(len(view.kind))), batch_size=VIEWS_AT_ONCE)
+
+
+@partial(jax.jit, static_argnums=0)
+def cubes_shown(config: SceneConfig, view: View) -> tuple[Int32[Array, "views cubes"], Int32[Array, "views cubes"]]:
+    """Pixels that show each cube, and those that would if it were alone."""
+
+    def one(arguments):
+        view, jitter = arguments
+        camera = _camera(config, jitter)
+        nothing = jnp.full(camera.x.shape, -1, jnp.int32), jnp.full(camera.x.shape, jnp.inf, jnp.float32)
+
+        # A loop for XLA too: unrolled, it would begin anew for every count.
+        def meet(nearest, numbered):
+            first, depth = nearest
+            cube, number = numbered
+            near, met, _ = _meet(camera, cube)
+            seen = met & (near < depth)
+            nearest = jnp.where(seen, number, first), jnp.where(seen, near, depth)
+            return nearest, met.sum(dtype=jnp.int32)
+
+        numbers = jnp.arange(len(view.kind), dtype=jnp.int32)
+        (first, _), alone = jax.lax.scan(meet, nothing, (_turned(camera, view), numbers))
+        return (first == numbers[:, None]).sum(axis=1, dtype=jnp.int32), alone
+
+    return jax.lax.map(one, (view, still(len(view.kind))), batch_size=VIEWS_AT_ONCE)
+
+
+class _Camera(NamedTuple):
+    """A view's rays, in the camera's frame, `x` to `z` of one unit along its axis; and what it shows things in."""
+
+    x: Float[Array, "pixels"]
+    y: Float[Array, "pixels"]
+    z: Float[Array, "pixels"]
+    distance: Float[Array, ""]
+    height: Float[Array, ""]
+    light: Float[Array, "3"]
+    surfaces: Float[Array, "surfaces 3"]
+
+
+class _Cubes(NamedTuple):
+    """A view's cubes, and the camera in the frame of each."""
+
+    half: Float[Array, "*cubes"]
+    """half the edge; negative for no cube: then no ray is inside"""
+    cosine: Float[Array, "*cubes"]
+    """of the yaw in the camera's frame"""
+    sine: Float[Array, "*cubes"]
+    start: Float[Array, "*cubes 3"]
+    """where rays start"""
+    faces: Int32[Array, "*cubes 3"]
+    """what its faces towards the camera show, packed: those across its x, y and z"""
+
+
+def _camera(config: SceneConfig, jitter: Jitter) -> _Camera:
+    pitch = jnp.deg2rad(config.camera_pitch + jitter.camera[2])
+    across, up = pixel_grid(config)
+    light = jnp.array(LIGHT) + jitter.light
+    return _Camera(
+        -jnp.cos(pitch) - jnp.asarray(up) * jnp.sin(pitch),
+        jnp.asarray(across),
+        jnp.asarray(up) * jnp.cos(pitch) - jnp.sin(pitch),
+        config.camera_distance + jitter.camera[0],
+        config.camera_height + jitter.camera[1],
+        light / jnp.sqrt((light**2).sum()),
+        jnp.array(list(SURFACES.values()), jnp.float32) + jitter.colour,
+    )
+
+
+def _turned(camera: _Camera, view: View) -> _Cubes:
+    kind, place, yaw, azimuth = view
+    half = jnp.where(kind >= 0, jnp.array(EDGE_OF_KIND)[kind] / 2, -1)
+    # The room's frame, in which yaw and light are given, has the camera at an angle of `azimuth`.
+    cosine, sine = jnp.cos(yaw), jnp.sin(yaw)
+    from_x = camera.distance * jnp.cos(azimuth) - place[:, 0]
+    from_y = camera.distance * jnp.sin(azimuth) - place[:, 1]
+    x, y, z = cosine * from_x + sine * from_y, cosine * from_y - sine * from_x, camera.height - TABLE_HEIGHT - half
+    light_x, light_y, light_z = camera.light
+    across_x = jnp.sign(x) * (cosine * light_x + sine * light_y)
+    across_y = jnp.sign(y) * (cosine * light_y - sine * light_x)
+    lit = _lit(jnp.stack([across_x, across_y, jnp.full_like(x, light_z)], axis=-1))
+    colour = camera.surfaces[-len(COLOURS) :][kind % len(COLOURS)]
+    faces = pack(colour[:, None] * lit[..., None], FIRST_CUBE + jnp.arange(len(kind))[:, None])
+    return _Cubes(half, jnp.cos(yaw - azimuth), jnp.sin(yaw - azimuth), jnp.stack([x, y, z], axis=-1), faces)
+
+
+def _meet(
+    camera: _Camera, cube: _Cubes
+) -> tuple[Float[Array, "pixels"], Bool[Array, "pixels"], Int32[Array, "pixels"]]:
+    """Where rays enter one of the cubes, whether they do, and what they show there."""
+    half, cosine, sine, start, faces = cube
+    along = (cosine * camera.x + sine * camera.y, cosine * camera.y - sine * camera.x, camera.z)
+    inverse = [1 / _not_zero(each) for each in along]
+    middle = [-start[axis] * inverse[axis] for axis in range(3)]
+    reach = [half * jnp.abs(inverse[axis]) for axis in range(3)]
+    enter = [middle[axis] - reach[axis] for axis in range(3)]
+    leave = [middle[axis] + reach[axis] for axis in range(3)]
+    near = jnp.maximum(jnp.maximum(enter[0], enter[1]), enter[2])
+    far = jnp.minimum(jnp.minimum(leave[0], leave[1]), leave[2])
+    face = jnp.where(near == enter[2], faces[2], jnp.where(near == enter[0], faces[0], faces[1]))
+    return near, (near < far) & (near > 0), face
+
+
+def _room(
+    config: SceneConfig, camera: _Camera, azimuth: Float[Array, ""]
+) -> tuple[Int32[Array, "pixels"], Float[Array, "pixels"]]:
+    """Wall, floor and table: what pixels show where no cube is, packed, and its depth."""
+    wall, floor, tile, top, rim = camera.surfaces[: -len(COLOURS)]
+    cosine, sine = jnp.cos(azimuth), jnp.sin(azimuth)
+    room_x, room_y = cosine * camera.x - sine * camera.y, sine * camera.x + cosine * camera.y
+    at_x, at_y = camera.distance * cosine, camera.distance * sine
+
+    wall_x = (jnp.copysign(ROOM, room_x) - at_x) / _not_zero(room_x)
+    wall_y = (jnp.copysign(ROOM, room_y) - at_y) / _not_zero(room_y)
+    depth = jnp.minimum(wall_x, wall_y)
+    # A wall faces inwards: that of positive x has its normal towards -x.
+    faces = [pack(wall * _lit(-side * camera.light[axis]), WALL) for axis in range(2) for side in (-1, 1)]
+    on_x, on_y = jnp.where(room_x > 0, faces[1], faces[0]), jnp.where(room_y > 0, faces[3], faces[2])
+    packed = jnp.where(wall_x < wall_y, on_x, on_y)
+
+    def nearer(shown: Array, at: Array, seen: Array) -> tuple[Array, Array]:
+        seen &= at < depth
+        return jnp.where(seen, shown, packed), jnp.where(seen, at, depth)
+
+    upward = _lit(camera.light[2])
+    down = camera.z < 0
+    per_metre = 1 / jnp.where(down, -camera.z, 1)
+    at = camera.height * per_metre
+    odd = (jnp.floor((at_x + at * room_x) / TILE) + jnp.floor((at_y + at * room_y) / TILE)) % 2 == 1
+    packed, depth = nearer(jnp.where(odd, pack(tile * upward, FLOOR), pack(floor * upward, FLOOR)), at, down)
+
+    # Leg and rim: |start + at * ray| = radius, seen from above.
+    square, half_b = camera.x**2 + camera.y**2, camera.distance * camera.x
+    for radius, highest in ((LEG_RADIUS, TABLE_HEIGHT - TABLE_THICKNESS), (config.table_radius, TABLE_HEIGHT)):
+        lowest = highest - TABLE_THICKNESS if highest == TABLE_HEIGHT else 0
+        root = half_b**2 - square * (camera.distance**2 - radius**2)
+        at = (-half_b - jnp.sqrt(jnp.maximum(root, 0))) / square
+        z = camera.height + at * camera.z
+        normal = [(at_x + at * room_x) / radius, (at_y + at * room_y) / radius]
+        lit = _lit(normal[0] * camera.light[0] + normal[1] * camera.light[1])
+        packed, depth = nearer(pack(rim * lit[:, None], TABLE), at, (root > 0) & (z >= lowest) & (z <= highest))
+
+    at = (camera.height - TABLE_HEIGHT) * per_metre
+    inside = (camera.distance + at * camera.x) ** 2 + (at * camera.y) ** 2 <= config.table_radius**2
+    return nearer(pack(top * upward, TABLE), at, down & inside)
+
+
+def still(views: int) -> Jitter:
+    """No jitter."""
+    return Jitter(jnp.zeros((views, 3)), jnp.zeros((views, len(SURFACES), 3)), jnp.zeros((views, 3)))
+
+
+def pixel_grid(config: SceneConfig) -> tuple[Float[np.ndarray, "pixels"], Float[np.ndarray, "pixels"]]:
+    """Where pixels lie in the plane at distance 1 before the camera: to the right, and up."""
+    half = math.tan(math.radians(config.field_of_view) / 2)
+    columns = half * ((np.arange(config.width) + 0.5) * 2 / config.width - 1)
+    rows = -half * config.height / config.width * ((np.arange(config.height) + 0.5) * 2 / config.height - 1)
+    up, across = np.meshgrid(rows, columns, indexing="ij")
+    return across.ravel().astype(np.float32), up.ravel().astype(np.float32)
+
+
+def pack(colour: Float[Array, "*shape 3"], object_id: Int[Array, "..."] | int) -> Int32[Array, "*shape"]:
+    """Colour (0 to 255) and id in one number."""
+    red, green, blue = (jnp.clip(colour[..., band], 0, 255).astype(jnp.int32) for band in range(3))
+    return red | (green << 8) | (blue << 16) | (jnp.asarray(object_id, jnp.int32) << 24)
+
+
+def _lit(cosine: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Lambert's law, and some light from everywhere."""
+    return AMBIENT + DIFFUSE * jnp.maximum(cosine, 0)
+
+
+def _not_zero(number: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """A ray along a plane would divide by 0."""
+    return jnp.where(jnp.abs(number) < 1e-9, 1e-9, number)

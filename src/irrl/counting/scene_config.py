@@ -1,0 +1,123 @@
+"""Every setting of a scene of the counting task, and of the camera that sees it. No JAX here: `--help` reads it."""
+
+from dataclasses import dataclass
+
+from irrl.errors import UserError
+from irrl.settings import check_positive, check_range, flag
+
+EDGES = {"small": 0.03, "medium": 0.06, "large": 0.11}
+"""Edges of the cubes, m: measured off the released clips."""
+COLOURS = ("red", "blue")
+KINDS = tuple(f"{size}_{colour}" for size in EDGES for colour in COLOURS)
+EDGE_OF_KIND = tuple(EDGES[kind.split("_")[0]] for kind in KINDS)
+LEVELS = ("visible", "partial", "hidden")
+"""How well the goal's cubes can be seen from the start. visible: nine tenths of each; hidden: one at least is not seen;
+partial: all others (`irrl.counting.visibility`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneConfig:
+    """Cubes on a round table, seen by a robot that walks round it; by default as in the predecessor's clips."""
+
+    goals: str = "small_red,small_blue,medium_red,medium_blue"
+    """kinds of cube that are asked for, one a scene, equally often"""
+    counts: str = "12,13,10,8,3,3,1"
+    """how often the answer is 0, 1, 2, ...: relative to one another"""
+    distractors_least: int = 3
+    """cubes of other kinds on the table, at least"""
+    distractors_most: int = 6
+    """at most"""
+    levels: str = "1,1,1"
+    """how often, relative to one another, scenes in which the answer is not 0 are visible, partial and hidden"""
+    table_radius: float = 0.5
+    """m; centres of cubes keep 0.08 m from the edge"""
+    viewpoints: int = 12
+    """places round the table: a step is a full turn divided by them"""
+    moves: int = 6
+    """steps at most"""
+    width: int = 96
+    """of the robot's image, pixels"""
+    height: int = 64
+    """of the robot's image, pixels"""
+    field_of_view: float = 45.0
+    """from the image's left to its right, degrees"""
+    camera_pitch: float = 21.5
+    """how far the camera looks down, degrees"""
+    camera_distance: float = 1.0
+    """from the table's axis, m"""
+    camera_height: float = 1.082
+    """above the floor, m; the table's top is at 0.72"""
+
+    def check_scene(self) -> None:
+        """Refuse what no scene can be."""
+        for name in ("viewpoints", "width", "height"):
+            check_range(name, getattr(self, name), 4, 4096)
+        check_range("moves", self.moves, 0, 100)
+        check_range("distractors_least", self.distractors_least, 0)
+        check_range("distractors_most", self.distractors_most, self.distractors_least)
+        for name in ("table_radius", "field_of_view", "camera_distance", "camera_height"):
+            check_positive(name, getattr(self, name))
+        if not self.field_of_view < 170:
+            raise UserError(f"--field-of-view is {self.field_of_view}; it must be below 170 degrees")
+        if not -80 <= self.camera_pitch <= 80:
+            raise UserError(f"--camera-pitch is {self.camera_pitch}; it must lie between -80 and 80 degrees")
+        if self.placement_radius <= 0:
+            raise UserError(
+                f"--table-radius is {self.table_radius}; cubes keep 0.08 m from the edge: it must be larger"
+            )
+        if self.camera_distance <= self.table_radius + EDGES["large"]:
+            raise UserError(
+                f"--camera-distance is {self.camera_distance}; the robot would stand in a table of "
+                f"{self.table_radius} m"
+            )
+        if self.camera_height <= TABLE_HEIGHT + EDGES["large"]:
+            raise UserError(
+                f"--camera-height is {self.camera_height}; it must be above the table and its cubes, 0.83 m"
+            )
+        unknown = [goal for goal in self.goal_names if goal not in KINDS]
+        if unknown or len(set(self.goal_names)) < len(self.goal_names):
+            raise UserError(f"--goals is {self.goals!r}; name kinds of cube, once each: {', '.join(KINDS)}")
+        _ = self.count_weights, self.level_weights  # they check themselves
+
+    @property
+    def placement_radius(self) -> float:
+        """How far from the table's axis a cube's centre may lie, m."""
+        return self.table_radius - 0.08
+
+    @property
+    def goal_names(self) -> list[str]:
+        """The kinds that are asked for."""
+        return [name.strip() for name in self.goals.split(",")]
+
+    @property
+    def count_weights(self) -> list[float]:
+        """The prior over counts, p(y)."""
+        return _weights("counts", self.counts, least=2)
+
+    @property
+    def level_weights(self) -> list[float]:
+        """The share of each of LEVELS."""
+        weights = _weights("levels", self.levels, least=len(LEVELS))
+        if len(weights) != len(LEVELS):
+            raise UserError(f"--levels is {self.levels!r}; it must be {len(LEVELS)} numbers: {', '.join(LEVELS)}")
+        return weights
+
+    @property
+    def most_cubes(self) -> int:
+        """Cubes on the table, at most."""
+        return len(self.count_weights) - 1 + self.distractors_most
+
+
+TABLE_HEIGHT = 0.72
+"""Of the table's top above the floor, m."""
+
+
+def _weights(name: str, text: str, least: int) -> list[float]:
+    """Numbers separated by commas, as shares of their sum."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) < least or not all(0 <= number < float("inf") for number in numbers) or not sum(numbers):
+        raise UserError(f"{flag(name)} is {text!r}; it must be at least {least} numbers from 0 on, separated by commas")
+    return [number / sum(numbers) for number in numbers]

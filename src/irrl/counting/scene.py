@@ -5,6 +5,7 @@ about how often each count is the answer. Lengths are in metres, from the table'
 `(camera_distance, 0)`, and viewpoints are counted in steps to the right of that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import jax.numpy as jnp
@@ -59,6 +60,18 @@ class Scenes:
     def take(self, index: np.ndarray | slice) -> "Scenes":
         """Some of them."""
         return Scenes(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def put(self, index: np.ndarray, others: "Scenes") -> "Scenes":
+        """These, with others in the place of some."""
+        arrays = [getattr(self, field.name).copy() for field in fields(self)]
+        for array, field in zip(arrays, fields(self), strict=True):
+            array[index] = getattr(others, field.name)
+        return Scenes(*arrays)
+
+    @staticmethod
+    def concatenate(parts: Sequence["Scenes"]) -> "Scenes":
+        """All scenes of some parts."""
+        return Scenes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Scenes)))
 
 
 def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> Scenes:

@@ -215,7 +215,7 @@ PRESETS = {
     ),
     "fast": Config(
         data="published-fresh",
-        spread_epochs=330,
+        spread_epochs=320,
         credit="every",
         discount=0.8,
         baseline="label",
@@ -223,7 +223,6 @@ PRESETS = {
         encoding="film",
         sensor_units=64,
         hidden_units=128,
-        locator_core_units=128,
         locator_units=64,
         core_start="identity",
         locations="relative",
@@ -235,8 +234,8 @@ PRESETS = {
         policy_trains="core",
         reinforce_weight=0.05,
         part=16,
-        epochs=500,
-        decay_epochs=500,
+        epochs=480,
+        decay_epochs=480,
     ),
     "ram8": Config(
         patch=12,

@@ -231,7 +231,7 @@ def test_learning_curve():
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run's folder whose checkpoint gives the untrained agent."""
-    monkeypatch.setattr(drawing, "load", lambda path: agent())
+    monkeypatch.setattr(drawing, "load_agent", lambda path: agent())
     monkeypatch.setattr(drawing, "canvases_for_testing", lambda config: canvases())
     rows = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "metrics.jsonl").write_text(rows + '{"step": 6, "ep')

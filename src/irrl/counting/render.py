@@ -231,8 +231,8 @@ def _room(
 
     # Leg and rim: |start + at * ray| = radius, seen from above.
     square, half_b = camera.x**2 + camera.y**2, camera.distance * camera.x
-    for radius, highest in ((LEG_RADIUS, TABLE_HEIGHT - TABLE_THICKNESS), (config.table_radius, TABLE_HEIGHT)):
-        lowest = highest - TABLE_THICKNESS if highest == TABLE_HEIGHT else 0
+    underside = TABLE_HEIGHT - TABLE_THICKNESS
+    for radius, lowest, highest in ((LEG_RADIUS, 0, underside), (config.table_radius, underside, TABLE_HEIGHT)):
         root = half_b**2 - square * (camera.distance**2 - radius**2)
         at = (-half_b - jnp.sqrt(jnp.maximum(root, 0))) / square
         z = camera.height + at * camera.z

@@ -46,9 +46,14 @@ class Scenes:
     """index into LEVELS; 0, visible, if there is nothing to be counted"""
 
     @property
+    def is_goal(self) -> Bool[np.ndarray, "scenes cubes"]:
+        """Which cubes are to be counted."""
+        return self.kind == self.goal[:, None]
+
+    @property
     def count(self) -> Int64[np.ndarray, "scenes"]:
         """The right answers."""
-        return (self.kind == self.goal[:, None]).sum(axis=1)
+        return self.is_goal.sum(axis=1)
 
     def __len__(self) -> int:
         return len(self.goal)
@@ -101,8 +106,7 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> S
         yaw = rng.uniform(0, np.pi / 2, kind.shape).astype(np.float32)
         tried = Scenes(kind, place, yaw, goal[left], level[left])
         good = fits & (level_of(tried, shown_from(config, tried, 0)) == tried.level)
-        for field in ("kind", "place", "yaw"):
-            getattr(scenes, field)[left[good]] = getattr(tried, field)[good]
+        scenes = scenes.put(left[good], tried.take(good))
         left = left[~good]
         if not len(left):
             return scenes
@@ -134,7 +138,8 @@ def _draw_places(
     """Places where no two cubes touch, and whether there were any for all cubes.
 
     Cubes are placed from the last to the first, each at the first of some random places that is free. Where the scene
-    is to be partial or hidden, half of the goal's cubes are tried behind another one, seen from the start.
+    is to be partial or hidden, the goal's first cube, and three in ten of the others, are tried behind another one as
+    seen from the start.
     """
     scenes, cubes = kind.shape
     everyone = np.arange(scenes)
@@ -206,7 +211,7 @@ def level_of(
         from_start: of `shown_from`, viewpoint 0.
     """
     shown, alone = from_start
-    goals = scenes.kind == scenes.goal[:, None]
+    goals = scenes.is_goal
     hidden = (goals & ~is_seen(shown, alone)).any(axis=1)
     partial = (goals & (shown < WHOLE_SHARE * alone)).any(axis=1)
     return np.where(hidden, 2, np.where(partial, 1, 0))
@@ -236,7 +241,7 @@ class Prospects:
 
 def prospects(config: SceneConfig, scenes: Scenes) -> Prospects:
     """Where the goal's cubes are seen from, and what follows from that."""
-    goals = scenes.kind == scenes.goal[:, None]
+    goals = scenes.is_goal
     seen = seen_from(config, scenes) & goals[:, None]
     around = config.viewpoints
     never = 2 * around

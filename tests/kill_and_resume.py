@@ -1,6 +1,6 @@
 """Kill a training with SIGKILL at random moments, resume it each time, and compare the end with an undisturbed run.
 
-    python tests/kill_and_resume.py --kills 20 [--task skills]
+    python tests/kill_and_resume.py --kills 20 [--task skills|counting]
 
 Prints one line a kill, and exits with 1 unless the final weights are the same to the last bit.
 """
@@ -17,13 +17,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from irrl import checkpoint
-from tiny import FASTER, SETTINGS, flags_of, write_mnist
+from tiny import COUNTING, FASTER, SETTINGS, flags_of, write_mnist
 
 
 def command(task: str, folder: Path, out: Path, rows: int) -> list[str]:
     """A training that logs `rows` rows and checkpoints at every second one."""
     if task == "skills":
         words = ["--rooms", "small", "--iterations", 2000 * rows, "--log-every", 2000, "--checkpoint-every", 4000]
+    elif task == "counting":
+        words = [*flags_of(COUNTING), "--episodes", 32 * rows]
     else:
         mnist = folder / "mnist"
         words = [*flags_of(SETTINGS | FASTER), "--mnist", mnist if mnist.exists() else write_mnist(mnist)]
@@ -62,7 +64,7 @@ def kill_and_resume(task: str, folder: Path, kills: int, rows: int, seed: int = 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--task", choices=("digits", "skills"), default="digits")
+    parser.add_argument("--task", choices=("digits", "skills", "counting"), default="digits")
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

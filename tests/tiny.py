@@ -40,3 +40,22 @@ def write_mnist(folder: Path, train: int = 200, test: int = 60, side: int = 8) -
             header = (0x800 + array.ndim).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in array.shape)
             (folder / f"{name}.gz").write_bytes(gzip.compress(header + array.tobytes()))
     return folder
+
+
+COUNTING = {
+    "goals": "medium_red,medium_blue",
+    "width": 48,
+    "height": 32,
+    "moves": 2,
+    "distractors_least": 1,
+    "distractors_most": 2,
+    "counts": "1,1,1",
+    "window_units": 8,
+    "hidden_units": 12,
+    "policy_units": 8,
+    "batch": 8,
+    "part": 4,
+    "round": 32,
+    "validation_size": 8,
+}
+"""A robot that counts, badly, in seconds."""

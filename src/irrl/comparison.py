@@ -178,12 +178,12 @@ def read_curves(package: str, name: str, *, unit: str, scale: float | int, units
         units: how many epochs or iterations one of the file's units is.
     """
     rows = list(csv.DictReader((files(package) / "published" / name).read_text().splitlines()))
-    at = np.array([int(row[unit]) * units for row in rows])
-    return {
-        reward: Curve(at, np.array([float(row[reward]) / scale for row in rows]))
-        for reward in rows[0]
-        if reward != unit
-    }
+    curves = {}
+    for reward in list(rows[0])[1:]:
+        points = [(round(float(row[unit]) * units), float(row[reward]) / scale) for row in rows if row[reward]]
+        at, scores = zip(*points, strict=True)
+        curves[reward] = Curve(np.array(at), np.array(scores))
+    return curves
 
 
 def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:

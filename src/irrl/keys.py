@@ -12,7 +12,9 @@ from jaxtyping import Array, Int, Key
 
 from irrl.errors import UserError
 
-Purpose = Literal["initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation"]
+Purpose = Literal[
+    "initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation", "scenes"
+]
 _NUMBER = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
 
 

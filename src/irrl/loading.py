@@ -9,10 +9,11 @@ from irrl.extras import import_extra
 from irrl.seeds import check_single
 
 if TYPE_CHECKING:
+    import irrl.counting.evaluate
     import irrl.digits.evaluate
     import irrl.skills.evaluate
 
-    Agent = irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
+    Agent = irrl.counting.evaluate.Agent | irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
 
 AGENTS = Path(__file__).parent / "digits" / "agents"
 """Trained agents that come with the package."""
@@ -33,8 +34,10 @@ def load(path: str | Path) -> "Agent":
     elif task == "skills":
         import_extra("numba", "skills")
         from irrl.skills.evaluate import restored_agent
+    elif task == "counting":
+        from irrl.counting.evaluate import restored_agent
     else:
-        raise UserError(f"{path}: a checkpoint of the task {task!r}; this version of irrl knows digits and skills")
+        raise UserError(f"{path}: a checkpoint of the task {task!r}; irrl knows digits, skills and counting")
     return restored_agent(saved)
 
 

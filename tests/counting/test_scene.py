@@ -166,3 +166,20 @@ def test_nothing_to_hide_behind():
     with pytest.raises(UserError, match="no hidden scene of"):
         scenes_of(1, SceneConfig(goals="large_red,large_blue", counts="0,1", distractors_least=0, distractors_most=0,
                                  levels="0,0,1"), 4)  # fmt: skip
+
+
+def test_mirrored_and_recoloured_scenes_look_it():
+    scenes = scenes_of(11, number=8)
+    azimuth = np.zeros(8, np.float32)
+    ids = np.asarray(render.render(CONFIG, scenes.view(azimuth)).ids)
+    mirrored = scenes.mirrored()
+    flipped = np.asarray(render.render(CONFIG, mirrored.view(azimuth)).ids)[:, :, ::-1]
+    cubes = np.maximum(ids, render.FIRST_CUBE), np.maximum(flipped, render.FIRST_CUBE)
+    assert (cubes[0] != cubes[1]).mean() < 1e-3  # rounding, at edges
+    other = scenes.recoloured()
+    np.testing.assert_array_equal(np.asarray(render.render(CONFIG, other.view(azimuth)).ids), ids)
+    np.testing.assert_array_equal(other.count, scenes.count)
+    assert {KINDS[a].split("_")[0] == KINDS[b].split("_")[0] for a, b in zip(scenes.goal, other.goal, strict=True)} == {
+        True
+    }
+    assert (other.goal != scenes.goal).all()

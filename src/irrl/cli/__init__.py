@@ -15,6 +15,7 @@ app = App(
 )
 app.command("irrl.cli.digits:app", name="digits", help="Hard visual attention on Cluttered MNIST.")
 app.command("irrl.cli.skills:app", name="skills", help="Unsupervised skill discovery in four rooms.")
+app.command("irrl.cli.counting:app", name="counting", help="A robot that walks round a table to count cubes.")
 
 OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
 

@@ -35,7 +35,8 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
         named = [
             parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD
         ]
-        texts = {field.arg_name: field.description for field in parse_from_object(config_class).params}
+        classes = reversed(config_class.__mro__[:-1])  # each knows the docstrings of its own fields only
+        texts = {field.arg_name: field.description for each in classes for field in parse_from_object(each).params}
         flags = [
             inspect.Parameter(
                 field.name,

@@ -30,8 +30,8 @@ AMBIENT, DIFFUSE = 0.42, 0.58
 LIGHT = (0.25, 0.15, 0.9565)
 """Where the light comes from, in the room; of length 1."""
 
-VIEWS_AT_ONCE = 16
-"""What so many views keep for each pixel fits a core's cache."""
+BOXES = (10, 14, 20, 28, 40, 56)
+"""Sides of the boxes in which cubes are drawn, pixels."""
 
 
 class Image(NamedTuple):
@@ -90,48 +90,125 @@ def cast(
     def one(arguments):
         view, jitter = arguments
         camera = _camera(config, jitter)
-        packed, depth = _room(config, camera, view.azimuth)
-        cubes = _turned(camera, view)
-        for cube in zip(*cubes, strict=True):
-            near, met, face = _meet(camera, _Cubes(*cube))
-            seen = met & (near < depth)
-            packed, depth = jnp.where(seen, face, packed), jnp.where(seen, near, depth)
-        return packed, depth
 
-    return jax.lax.map(one, (view, jitter or still(len(view.kind))), batch_size=VIEWS_AT_ONCE)
+        def add(image, boxed):
+            cube, box = boxed
+
+            def meet(size, packed, depth):
+                near, met, face = _meet(_within(camera, box, size), cube)
+                old_packed, old_depth = (_cut(array, box, size) for array in (packed, depth))
+                seen = met & (near < old_depth)
+                packed = jax.lax.dynamic_update_slice(packed, jnp.where(seen, face, old_packed), (box.top, box.left))
+                return packed, jax.lax.dynamic_update_slice(
+                    depth, jnp.where(seen, near, old_depth), (box.top, box.left)
+                )
+
+            return jax.lax.switch(box.size, [partial(meet, size) for size in sizes], *image), None
+
+        cubes = _turned(camera, view)
+        image = jax.lax.scan(add, _room(config, camera, view.azimuth), (cubes, _boxes(config, camera, view, sizes)))[0]
+        return image
+
+    sizes = _sizes(config)
+    packed, depth = jax.lax.map(one, (view, jitter or still(len(view.kind))))
+    return packed.reshape(len(view.kind), -1), depth.reshape(len(view.kind), -1)
 
 
 @partial(jax.jit, static_argnums=0)
 def cubes_shown(config: SceneConfig, view: View) -> tuple[Int32[Array, "views cubes"], Int32[Array, "views cubes"]]:
     """Pixels that show each cube, and those that would if it were alone."""
 
+    sizes = _sizes(config)
+
     def one(arguments):
         view, jitter = arguments
         camera = _camera(config, jitter)
-        nothing = jnp.full(camera.x.shape, -1, jnp.int32), jnp.full(camera.x.shape, jnp.inf, jnp.float32)
+        depth = jnp.full(camera.x.shape, jnp.inf)
+        boxed = _turned(camera, view), _boxes(config, camera, view, sizes), jnp.arange(len(view.kind))
 
-        # A loop for XLA too: unrolled, it would begin anew for every count.
-        def meet(nearest, numbered):
-            first, depth = nearest
-            cube, number = numbered
-            near, met, _ = _meet(camera, cube)
-            seen = met & (near < depth)
-            nearest = jnp.where(seen, number, first), jnp.where(seen, near, depth)
-            return nearest, met.sum(dtype=jnp.int32)
+        def add(image, boxed):
+            cube, box, number = boxed
 
-        numbers = jnp.arange(len(view.kind), dtype=jnp.int32)
-        (first, _), alone = jax.lax.scan(meet, nothing, (_turned(camera, view), numbers))
-        return (first == numbers[:, None]).sum(axis=1, dtype=jnp.int32), alone
+            def meet(size, first, depth):
+                near, met, _ = _meet(_within(camera, box, size), cube)
+                old_first, old_depth = (_cut(array, box, size) for array in (first, depth))
+                seen = met & (near < old_depth)
+                first = jax.lax.dynamic_update_slice(first, jnp.where(seen, number, old_first), (box.top, box.left))
+                depth = jax.lax.dynamic_update_slice(depth, jnp.where(seen, near, old_depth), (box.top, box.left))
+                return (first, depth), met.sum(dtype=jnp.int32)
 
-    return jax.lax.map(one, (view, still(len(view.kind))), batch_size=VIEWS_AT_ONCE)
+            return jax.lax.switch(box.size, [partial(meet, size) for size in sizes], *image)
+
+        (first, _), alone = jax.lax.scan(add, (jnp.full(depth.shape, -1), depth), boxed)
+        shown = jax.lax.map(lambda number: (first == number).sum(dtype=jnp.int32), boxed[2])
+        return shown, alone
+
+    return jax.lax.map(one, (view, still(len(view.kind))))
+
+
+class _Box(NamedTuple):
+    """The part of an image outside which a cube does not show."""
+
+    top: Int[Array, "*cubes"]
+    left: Int[Array, "*cubes"]
+    size: Int[Array, "*cubes"]
+    """index into `_sizes`"""
+
+
+def _sizes(config: SceneConfig) -> list[tuple[int, int]]:
+    """Heights and widths of boxes: XLA wants to know a few beforehand. The last is the whole image."""
+    squares = [(side, side) for side in BOXES if side < min(config.height, config.width)]
+    return [*squares, (config.height, config.width)]
+
+
+def _boxes(config: SceneConfig, camera: "_Camera", view: View, sizes: list[tuple[int, int]]) -> _Box:
+    """The smallest box round each cube's corners; the whole image if one of them is not in front of the camera."""
+    half = jnp.array(EDGE_OF_KIND)[view.kind] / 2
+    cosine, sine = jnp.cos(view.azimuth), jnp.sin(view.azimuth)
+    x = cosine * view.place[:, 0] + sine * view.place[:, 1] - camera.distance
+    y = cosine * view.place[:, 1] - sine * view.place[:, 0]
+    angle = view.yaw[:, None] - view.azimuth + jnp.pi / 4 + jnp.arange(4) * (jnp.pi / 2)
+    x = x[:, None] + math.sqrt(2) * half[:, None] * jnp.cos(angle)
+    y = y[:, None] + math.sqrt(2) * half[:, None] * jnp.sin(angle)
+    across, up = [], []
+    ahead = jnp.inf
+    for z in (TABLE_HEIGHT - camera.height, TABLE_HEIGHT - camera.height + 2 * half[:, None]):
+        depth = -x * jnp.cos(camera.pitch) - z * jnp.sin(camera.pitch)
+        ahead = jnp.minimum(ahead, depth)
+        across.append(y / depth)
+        up.append((z * jnp.cos(camera.pitch) - x * jnp.sin(camera.pitch)) / depth)
+    per_pixel = 2 * math.tan(math.radians(config.field_of_view) / 2) / config.width
+    column = jnp.concatenate(across, axis=1) / per_pixel + (config.width - 1) / 2
+    row = -jnp.concatenate(up, axis=1) / per_pixel + (config.height - 1) / 2
+    corners = []
+    for at, most in ((row, config.height), (column, config.width)):
+        # A pixel to spare, for the rounding of float32.
+        corners.append([jnp.clip(jnp.floor(at.min(1)) - 1, 0, most), jnp.clip(jnp.ceil(at.max(1)) + 2, 0, most)])
+    (top, bottom), (left, right) = corners
+    fits = [(bottom - top <= height) & (right - left <= width) for height, width in sizes[:-1]]
+    size = jnp.where((ahead > 1e-3).all(axis=1), sum((~fit).astype(jnp.int32) for fit in fits), len(fits))
+    height, width = (jnp.array(sides)[size] for sides in zip(*sizes, strict=True))
+    top, left = jnp.minimum(top, config.height - height), jnp.minimum(left, config.width - width)
+    return _Box(top.astype(jnp.int32), left.astype(jnp.int32), size)
+
+
+def _cut(array: Array, box: _Box, size: tuple[int, int]) -> Array:
+    """A box of an image."""
+    return jax.lax.dynamic_slice(array, (box.top, box.left), size)
+
+
+def _within(camera: "_Camera", box: _Box, size: tuple[int, int]) -> "_Camera":
+    """The rays of a box."""
+    return camera._replace(**{name: _cut(getattr(camera, name), box, size) for name in ("x", "y", "z")})
 
 
 class _Camera(NamedTuple):
     """A view's rays, in the camera's frame, `x` to `z` of one unit along its axis; and what it shows things in."""
 
-    x: Float[Array, "pixels"]
-    y: Float[Array, "pixels"]
-    z: Float[Array, "pixels"]
+    x: Float[Array, "height width"]
+    y: Float[Array, "height width"]
+    z: Float[Array, "height width"]
+    pitch: Float[Array, ""]
     distance: Float[Array, ""]
     height: Float[Array, ""]
     light: Float[Array, "3"]
@@ -154,12 +231,13 @@ class _Cubes(NamedTuple):
 
 def _camera(config: SceneConfig, jitter: Jitter) -> _Camera:
     pitch = jnp.deg2rad(config.camera_pitch + jitter.camera[2])
-    across, up = pixel_grid(config)
+    across, up = (jnp.asarray(grid).reshape(config.height, config.width) for grid in pixel_grid(config))
     light = jnp.array(LIGHT) + jitter.light
     return _Camera(
-        -jnp.cos(pitch) - jnp.asarray(up) * jnp.sin(pitch),
-        jnp.asarray(across),
-        jnp.asarray(up) * jnp.cos(pitch) - jnp.sin(pitch),
+        -jnp.cos(pitch) - up * jnp.sin(pitch),
+        across,
+        up * jnp.cos(pitch) - jnp.sin(pitch),
+        pitch,
         config.camera_distance + jitter.camera[0],
         config.camera_height + jitter.camera[1],
         light / jnp.sqrt((light**2).sum()),
@@ -186,7 +264,7 @@ def _turned(camera: _Camera, view: View) -> _Cubes:
 
 def _meet(
     camera: _Camera, cube: _Cubes
-) -> tuple[Float[Array, "pixels"], Bool[Array, "pixels"], Int32[Array, "pixels"]]:
+) -> tuple[Float[Array, "height width"], Bool[Array, "height width"], Int32[Array, "height width"]]:
     """Where rays enter one of the cubes, whether they do, and what they show there."""
     half, cosine, sine, start, faces = cube
     along = (cosine * camera.x + sine * camera.y, cosine * camera.y - sine * camera.x, camera.z)
@@ -203,46 +281,54 @@ def _meet(
 
 def _room(
     config: SceneConfig, camera: _Camera, azimuth: Float[Array, ""]
-) -> tuple[Int32[Array, "pixels"], Float[Array, "pixels"]]:
+) -> tuple[Int32[Array, "height width"], Float[Array, "height width"]]:
     """Wall, floor and table: what pixels show where no cube is, packed, and its depth."""
     wall, floor, tile, top, rim = camera.surfaces[: -len(COLOURS)]
     cosine, sine = jnp.cos(azimuth), jnp.sin(azimuth)
     room_x, room_y = cosine * camera.x - sine * camera.y, sine * camera.x + cosine * camera.y
     at_x, at_y = camera.distance * cosine, camera.distance * sine
 
+    # First how far away everything is that a ray could meet, then which is nearest: step by step, each with the nearest
+    # so far, XLA would compute the first steps anew in every later one.
     wall_x = (jnp.copysign(ROOM, room_x) - at_x) / _not_zero(room_x)
     wall_y = (jnp.copysign(ROOM, room_y) - at_y) / _not_zero(room_y)
-    depth = jnp.minimum(wall_x, wall_y)
-    # A wall faces inwards: that of positive x has its normal towards -x.
-    faces = [pack(wall * _lit(-side * camera.light[axis]), WALL) for axis in range(2) for side in (-1, 1)]
-    on_x, on_y = jnp.where(room_x > 0, faces[1], faces[0]), jnp.where(room_y > 0, faces[3], faces[2])
-    packed = jnp.where(wall_x < wall_y, on_x, on_y)
-
-    def nearer(shown: Array, at: Array, seen: Array) -> tuple[Array, Array]:
-        seen &= at < depth
-        return jnp.where(seen, shown, packed), jnp.where(seen, at, depth)
-
-    upward = _lit(camera.light[2])
     down = camera.z < 0
     per_metre = 1 / jnp.where(down, -camera.z, 1)
-    at = camera.height * per_metre
-    odd = (jnp.floor((at_x + at * room_x) / TILE) + jnp.floor((at_y + at * room_y) / TILE)) % 2 == 1
-    packed, depth = nearer(jnp.where(odd, pack(tile * upward, FLOOR), pack(floor * upward, FLOOR)), at, down)
+    to_floor = jnp.where(down, camera.height * per_metre, jnp.inf)
 
     # Leg and rim: |start + at * ray| = radius, seen from above.
     square, half_b = camera.x**2 + camera.y**2, camera.distance * camera.x
     underside = TABLE_HEIGHT - TABLE_THICKNESS
+    sides = []
     for radius, lowest, highest in ((LEG_RADIUS, 0, underside), (config.table_radius, underside, TABLE_HEIGHT)):
         root = half_b**2 - square * (camera.distance**2 - radius**2)
         at = (-half_b - jnp.sqrt(jnp.maximum(root, 0))) / square
         z = camera.height + at * camera.z
-        normal = [(at_x + at * room_x) / radius, (at_y + at * room_y) / radius]
-        lit = _lit(normal[0] * camera.light[0] + normal[1] * camera.light[1])
-        packed, depth = nearer(pack(rim * lit[:, None], TABLE), at, (root > 0) & (z >= lowest) & (z <= highest))
+        sides.append(jnp.where((root > 0) & (z >= lowest) & (z <= highest), at, jnp.inf))
+    to_leg, to_rim = sides
 
     at = (camera.height - TABLE_HEIGHT) * per_metre
     inside = (camera.distance + at * camera.x) ** 2 + (at * camera.y) ** 2 <= config.table_radius**2
-    return nearer(pack(top * upward, TABLE), at, down & inside)
+    to_top = jnp.where(down & inside, at, jnp.inf)
+    depth = jnp.minimum(
+        jnp.minimum(jnp.minimum(wall_x, wall_y), jnp.minimum(to_floor, to_leg)), jnp.minimum(to_rim, to_top)
+    )
+    depth = jax.lax.optimization_barrier(depth)
+
+    upward = _lit(camera.light[2])
+    at_x, at_y = at_x + depth * room_x, at_y + depth * room_y
+    # A wall faces inwards: that of positive x has its normal towards -x.
+    faces = [pack(wall * _lit(-side * camera.light[axis]), WALL) for axis in range(2) for side in (-1, 1)]
+    on_x, on_y = jnp.where(room_x > 0, faces[1], faces[0]), jnp.where(room_y > 0, faces[3], faces[2])
+    packed = jnp.where(wall_x < wall_y, on_x, on_y)
+    column, row = (jnp.floor(place / TILE).astype(jnp.int32) for place in (at_x, at_y))
+    odd = (column + row) & 1 == 1
+    on_floor = jnp.where(odd, pack(tile * upward, FLOOR), pack(floor * upward, FLOOR))
+    packed = jnp.where(depth == to_floor, on_floor, packed)
+    radius = jnp.where(depth == to_leg, LEG_RADIUS, config.table_radius)
+    lit = _lit((at_x * camera.light[0] + at_y * camera.light[1]) / radius)
+    packed = jnp.where((depth == to_leg) | (depth == to_rim), pack(rim * lit[..., None], TABLE), packed)
+    return jnp.where(depth == to_top, pack(top * upward, TABLE), packed), depth
 
 
 def still(views: int) -> Jitter:

@@ -6,7 +6,7 @@ about how often each count is the answer. Lengths are in metres, from the table'
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, LEVELS, Sce
 from irrl.errors import UserError
 
 ROUNDS = 60
-"""How often scenes that are not as they should be are drawn again, at most."""
+"""How often scenes that are not as they should be are drawn again, at most; the last ones, many at a time."""
 PLACES = 24
 """Places tried for a cube."""
 GAP = 0.004
@@ -73,6 +73,14 @@ class Scenes:
             array[index] = getattr(others, field.name)
         return Scenes(*arrays)
 
+    def mirrored(self) -> "Scenes":
+        """As in a mirror through the table's axis and the start: as hard as before, left and right exchanged."""
+        return replace(self, place=self.place * np.array([1, -1], np.float32), yaw=(np.pi / 2 - self.yaw).astype("f4"))
+
+    def recoloured(self) -> "Scenes":
+        """With every cube, and the goal, of the other colour."""
+        return replace(self, kind=np.where(self.kind < 0, self.kind, self.kind ^ 1), goal=self.goal ^ 1)
+
     @staticmethod
     def concatenate(parts: Sequence["Scenes"]) -> "Scenes":
         """All scenes of some parts."""
@@ -99,15 +107,18 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> S
     )
     left = np.arange(number)
     for _ in range(ROUNDS):
-        kind = _draw_kinds(config, goal[left], count[left], level[left], rng)
-        place, fits = _draw_places(config, kind, count[left], level[left], rng)
+        # Few are looked at as fast as a chunk of them: the last ones, the hardest, are tried many times at once.
+        trying = np.resize(left, max(len(left), CHUNKS[0]))
+        kind = _draw_kinds(config, goal[trying], count[trying], level[trying], rng)
+        place, fits = _draw_places(config, kind, count[trying], level[trying], rng)
         if not fits.any():
             continue
         yaw = rng.uniform(0, np.pi / 2, kind.shape).astype(np.float32)
-        tried = Scenes(kind, place, yaw, goal[left], level[left])
-        good = fits & (level_of(tried, shown_from(config, tried, 0)) == tried.level)
-        scenes = scenes.put(left[good], tried.take(good))
-        left = left[~good]
+        tried = Scenes(kind, place, yaw, goal[trying], level[trying])
+        good = np.flatnonzero(fits & (level_of(tried, shown_from(config, tried, 0)) == tried.level))
+        done, first = np.unique(trying[good], return_index=True)
+        scenes = scenes.put(done, tried.take(good[first]))
+        left = np.setdiff1d(left, done)
         if not len(left):
             return scenes
     which = f"{LEVELS[level[left[0]]]} scene of {count[left[0]]} {KINDS[goal[left[0]]]} cubes and distractors"

@@ -1,6 +1,5 @@
 """The noise of a discriminator and of its rewards in the course of training, beside a converged discriminator's."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -24,9 +23,9 @@ from irrl.digits.evaluate import BATCH, Agent, load_agent
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
-from irrl.digits.train import check_reward
 from irrl.errors import UserError
 from irrl.figures import check_format, write_figure
+from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run import kept_checkpoints
@@ -129,7 +128,7 @@ def stages_of(
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
     for name in names:
-        check_reward(dataclasses.replace(judge.config, reward=name))
+        check_reward(name, CLASSES, "canvases")
     canvases = _canvases([agent.config for *_, agent in agents], split, cases)
     return [
         stage(path, epoch, agent, judge, shown, names, seed=seed)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
@@ -20,6 +19,7 @@ from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
+from irrl.learning import check_finite, check_reward
 from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
@@ -221,7 +221,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
             checkpoint from before stands.
     """
-    check_reward(config)
+    check_reward(config.reward, CLASSES, "canvases")
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_epoch
@@ -240,11 +240,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
         state = train_epoch(state, source.epoch(number), config, oracle, run)
         step = int(state.step)
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.metrics, state.params))):
-            raise UserError(
-                f"the loss, a reward or a weight became NaN or infinite in epoch {number}; the last checkpoint from "
-                "before stands; try another --reward or --learning-rate in another folder"
-            )
+        check_finite((state.metrics, state.params), f"epoch {number}")
         finished, improved = step == number * steps, False
         if finished:
             row = {"step": step, "epoch": number} | means(state.metrics)
@@ -261,25 +257,6 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             progress = {"step": step, "epoch": step // steps, "best": best} | paid_by
             run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
     return state.params
-
-
-def check_reward(config: Config) -> None:
-    """Try the reward on a batch of two, before anything else is done.
-
-    Raises:
-        UserError: there is no such reward, it fails, or it does not give one number a canvas.
-    """
-    try:
-        reward = rewards.get(config.reward)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    log_probs, target = jax.ShapeDtypeStruct((2, CLASSES), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32)
-    try:
-        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, 1 / CLASSES), log_probs, target)
-    except (Exception, SystemExit) as error:  # a user's own reward may raise anything
-        raise UserError(f"the reward {config.reward!r} fails: {type(error).__name__}: {error}") from error
-    if getattr(paid, "shape", None) != (2,):
-        raise UserError(f"the reward {config.reward!r} gives {paid} for 2 canvases; it must give one number for each")
 
 
 def oracle_of(config: Config) -> Params | None:

@@ -1,0 +1,126 @@
+"""Every setting of the counting task, and the presets. No JAX here: the command line reads it to answer `--help`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from irrl.counting.scene_config import SceneConfig
+from irrl.errors import UserError
+from irrl.settings import check_positive, check_range, check_share, check_types, preset_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(SceneConfig):
+    """A robot that learns to count the cubes of a kind, and when it has seen enough."""
+
+    policy: Literal["learned", "stay", "random", "left"] = "learned"
+    """learned: it decides where to go and when to answer; the others are baselines with the same network: stay answers
+    at once, random and left walk as far as they may"""
+    reward: str = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    latency: float = 0.02
+    """share of the reward that a move costs"""
+
+    block: int = 3
+    """side of the squares of pixels by which the detector's window moves on"""
+    window: int = 3
+    """side of that window, in blocks"""
+    window_units: int = 64
+    """units of each of the detector's three layers"""
+    regions: int = 2
+    """vertical strips of the image in which what is detected is summed up"""
+    hidden_units: int = 128
+    """units of the recurrent core, and of what it is told of an image"""
+    policy_units: int = 64
+    """hidden units of the policy, and of the baseline"""
+    stop_bias: float = -3.0
+    """logit of stopping at the beginning: an untrained robot should move"""
+
+    reinforce_weight: float = 0.1
+    """weight of the policy's loss beside the classification loss"""
+    learning_rate: float = 1e-3
+    """Adam's step size"""
+    muon_rate: float = 4.0
+    """step size of the weights between hidden layers, which Muon trains, over that of everything else"""
+    decay_episodes: int = 2_000_000
+    """episodes over which a cosine lowers the step size to a hundredth; 0 keeps it constant"""
+    batch: int = 64
+    """episodes a step"""
+    part: int = 16
+    """episodes whose gradient is taken at a time, so that it fits a processor's cache"""
+    episodes: int = 2_000_000
+    """episodes of training; they come in rounds"""
+    round: int = 16_384
+    """episodes between rows of metrics, validations and checkpoints; their scenes are drawn together"""
+    validation_size: int = 1_000
+    """scenes held out for validation"""
+    seed: int = 1
+    """decides everything random"""
+    keep_every: int = 0
+    """rounds between checkpoints that are kept for good; 0 keeps none but the best and the last"""
+
+    def __post_init__(self):
+        check_types(self)
+        self.check_scene()
+        for name in ("block", "window", "window_units", "regions", "hidden_units", "policy_units", "batch", "part",
+                     "episodes", "round", "validation_size"):  # fmt: skip
+            check_range(name, getattr(self, name), 1)
+        for name in ("decay_episodes", "keep_every"):
+            check_range(name, getattr(self, name), 0)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        for name in ("learning_rate", "muon_rate"):
+            check_positive(name, getattr(self, name))
+        check_share("latency", self.latency)
+        check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)
+        if self.grid[0] < 1 or self.grid[1] < self.regions:
+            raise UserError(
+                f"--width {self.width} and --height {self.height} have no room for --regions {self.regions} of windows "
+                f"of {self.block * self.window} pixels (--block {self.block}, --window {self.window})"
+            )
+        if self.batch % self.part:
+            raise UserError(f"--part is {self.part}, which does not divide --batch {self.batch}")
+        if self.round % (4 * self.batch):
+            raise UserError(f"--round is {self.round}; it must be a multiple of four times --batch {self.batch}")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of places where the detector's window lies."""
+        rows, columns = self.height // self.block, self.width // self.block
+        return rows - self.window + 1, columns - self.window + 1
+
+    @property
+    def window_features(self) -> int:
+        """Numbers in a window."""
+        return 3 * (self.block * self.window) ** 2
+
+    @property
+    def steps(self) -> int:
+        """Images that a robot sees at most."""
+        return 1 if self.policy == "stay" else self.moves + 1
+
+    @property
+    def classes(self) -> int:
+        """Possible answers."""
+        return len(self.count_weights)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of training."""
+        return -(-self.episodes // self.round)
+
+
+FREE = frozenset({"episodes", "keep_every"})
+"""Budget and logging fields: a resumed run may change these."""
+
+PRESETS = {
+    "fast": Config(),
+    "demo": Config(episodes=49_152, decay_episodes=49_152, round=8_192),
+}
+
+
+def preset(name: str, **overrides) -> Config:
+    """The preset called `name` with some fields changed.
+
+    Raises:
+        UserError: no such preset (the valid ones are listed), or a field's value is out of range.
+    """
+    return preset_of(PRESETS, name, overrides)

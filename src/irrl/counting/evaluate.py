@@ -1,0 +1,193 @@
+"""What a trained robot answers, and how far it walks for it."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from irrl import checkpoint
+from irrl.checkpoint import Checkpoint
+from irrl.counting.config import Config
+from irrl.counting.model import Tables, draw, look, policy_logits, rollout, stopping, tables_of
+from irrl.counting.network import Params, initial_params
+from irrl.counting.scene import Scenes
+from irrl.counting.scene_config import LEVELS
+from irrl.counting.simulator import Simulator
+from irrl.devices import AXIS, mesh, on_every
+from irrl.errors import UserError
+from irrl.loading import load
+
+BATCH = 64
+"""Scenes walked round at once."""
+
+
+class Walks(NamedTuple):
+    """A robot's walks round the tables of some scenes, as if it went on after its answer."""
+
+    log_probs: Float[np.ndarray, "scenes time classes"]
+    """log q(y|tau) after each image"""
+    viewpoint: Int[np.ndarray, "scenes time"]
+    """where it saw each image, steps to the right of where it started"""
+    moves: Int[np.ndarray, "scenes"]
+    """how many it made before it answered"""
+
+    @property
+    def answers(self) -> Int[np.ndarray, "scenes"]:
+        """The likeliest count when it answered."""
+        return self.log_probs[np.arange(len(self.moves)), self.moves].argmax(-1)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How well a robot counts."""
+
+    accuracy: float
+    mean_moves: float
+    by_count: dict[str, float]
+    """accuracy where the answer is 0, 1, ..., if there are such scenes"""
+    by_level: dict[str, float]
+    """accuracy where the goal's cubes are visible from the start, partial, and hidden"""
+    confusion: list[list[int]]
+    """scenes by right answer (row) and answer (column)"""
+    moves: list[int]
+    """walks of 0, 1, ... moves"""
+    n: int
+
+
+@partial(jax.jit, static_argnames="config")
+def _walk_batch(
+    params: Params, tables: Tables, config: Config, key: Array | None
+) -> tuple[Float[Array, "batch time classes"], Int[Array, "batch time"], Int[Array, "batch"]]:
+    def walk(params, tables, draws):
+        rolled = rollout(params, tables, jnp.arange(len(tables.goal)), draws, config)
+        number = jnp.arange(config.steps)[:, None]
+        logits = policy_logits(params, rolled.hidden, rolled.viewpoint, number, config)
+        stops = stopping(logits, number, config) > 0.5
+        log_probs = jax.nn.log_softmax(params.classifier(rolled.hidden))
+        return log_probs.swapaxes(0, 1), rolled.viewpoint.T, stops.argmax(0)
+
+    everywhere, shared = PartitionSpec(), PartitionSpec(AXIS)
+    split = jax.shard_map(
+        walk, mesh=mesh(BATCH), in_specs=(everywhere, shared, shared), out_specs=shared, check_vma=False
+    )
+    return split(params, tables, draw(config, BATCH, key=key))
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A trained robot, as `irrl.load` gives it back."""
+
+    config: Config
+    params: Params
+
+    def walk(self, scenes: Scenes, *, seed: int = 0) -> Walks:
+        """Walk round tables, seen through the ray caster; `seed` is for robots that walk at random."""
+        params = on_every(mesh(BATCH), self.params)  # they may have been trained on fewer devices
+        key = jax.random.key(seed) if self.config.policy == "random" else None
+        parts = []
+        for first in range(0, len(scenes), BATCH):
+            index = np.arange(first, min(first + BATCH, len(scenes)))
+            tables = tables_of(self.config, scenes.take(np.resize(index, BATCH)))
+            chance = None if key is None else jax.random.fold_in(key, first)
+            outputs = _walk_batch(params, tables, self.config, chance)
+            parts.append([np.asarray(output)[: len(index)] for output in outputs])
+        return Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def walk_in_simulator(self, scenes: Scenes, *, seed: int = 0) -> Walks:
+        """As `walk`, seen through MuJoCo's renderer.
+
+        Raises:
+            UserError: MuJoCo is not installed, or cannot draw here.
+        """
+        tables = tables_of(self.config, scenes)
+        chance = np.random.default_rng(seed)
+        parts = []
+        for index in range(len(scenes)):
+            simulator = Simulator(self.config, scenes, index)
+            with simulator.eyes("eye", self.config.height, self.config.width) as picture:
+                parts.append(self._walk_one(simulator, picture, tables.goal[index : index + 1], chance))
+        return Walks(*(np.stack(part) for part in zip(*parts, strict=True)))
+
+    def _walk_one(self, simulator: Simulator, picture: Any, goal: Array, chance: np.random.Generator) -> list[Any]:
+        config = self.config
+        hidden, viewpoint, seen = jnp.zeros((1, config.hidden_units)), 0, []
+        for number in range(config.steps):
+            simulator.place(viewpoint)
+            place = jnp.array([viewpoint])
+            outputs = _look_once(self.params, picture()[None], goal, hidden, place, jnp.int32(number), config)
+            hidden, logits, log_probs, stop = outputs
+            seen.append((np.asarray(log_probs)[0], viewpoint, float(stop[0]) > 0.5))
+            right = bool(logits[0, 1] > logits[0, 0])
+            if config.policy != "learned":
+                right = config.policy == "random" and chance.random() < 0.5
+            viewpoint += 1 if right else -1
+        log_probs, viewpoints, stops = zip(*seen, strict=True)
+        return [np.stack(log_probs), np.array(viewpoints), np.argmax(stops)]
+
+    def test(self, scenes: Scenes, *, simulator: str = "raycast", seed: int = 0) -> Report:
+        """Count in scenes, seen through the ray caster or MuJoCo."""
+        walks = self.walk(scenes, seed=seed) if simulator == "raycast" else self.walk_in_simulator(scenes, seed=seed)
+        return report(walks, scenes, self.config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _look_once(params, images, goal, hidden, viewpoint, number, config):
+    _, hidden, logits = look(params, images, goal, hidden, viewpoint, number, config)
+    log_probs = jax.nn.log_softmax(params.classifier(hidden))
+    return hidden, logits, log_probs, stopping(logits, number, config)
+
+
+def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
+    """Sum up walks."""
+    right, count = walks.answers == scenes.count, scenes.count
+    confusion = np.zeros((config.classes, config.classes), int)
+    np.add.at(confusion, (count, walks.answers), 1)
+
+    def shares(kinds):
+        return {name: float(right[which].mean()) for name, which in kinds.items() if which.any()}
+
+    return Report(
+        accuracy=float(right.mean()),
+        mean_moves=float(walks.moves.mean()),
+        by_count=shares({str(number): count == number for number in range(config.classes)}),
+        by_level=shares(
+            {"nothing": count == 0} | {name: (count > 0) & (scenes.level == level) for level, name in enumerate(LEVELS)}
+        ),
+        confusion=confusion.tolist(),
+        moves=np.bincount(walks.moves, minlength=config.steps).tolist(),
+        n=len(scenes),
+    )
+
+
+def load_agent(path: str | Path) -> Agent:
+    """`irrl.load`, for what can be done with this task's agents only.
+
+    Raises:
+        UserError: it is an agent of another task; or as for `irrl.load`.
+    """
+    agent = load(path)
+    if not isinstance(agent, Agent):
+        raise UserError(f"{path}: not an agent of the counting task")
+    return agent
+
+
+def restored_agent(saved: Checkpoint) -> Agent:
+    """The robot in a checkpoint.
+
+    Raises:
+        UserError: the checkpoint's settings or weights are not those of a counting robot.
+    """
+    try:
+        config = Config(**saved.state["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
+    like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
+    prefix = "params."
+    arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}
+    return Agent(config, checkpoint.unflatten(like, arrays))

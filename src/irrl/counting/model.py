@@ -1,0 +1,192 @@
+"""The robot at its table: where it goes, and what its network says of it.
+
+A rollout walks as far as a robot may: stopping is not drawn. What a robot that stops by chance may expect follows
+exactly from the probability of stopping after each image (`chances`), so that the policy learns to stop without the
+noise of doing so.
+"""
+
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from irrl.counting import render
+from irrl.counting.config import Config
+from irrl.counting.network import Params, replayed_sums, sums, tell
+from irrl.counting.scene import Scenes
+from irrl.counting.scene_config import KINDS
+from irrl.recurrent import replayed_relu_core
+
+
+class Tables(NamedTuple):
+    """Scenes, as arrays of a device."""
+
+    kind: Int[Array, "scenes cubes"]
+    """index into KINDS, or -1 for no cube"""
+    place: Float[Array, "scenes cubes 2"]
+    """of cubes' centres, m"""
+    yaw: Float[Array, "scenes cubes"]
+    """radians"""
+    goal: Int[Array, "scenes"]
+    """which of the config's goals is asked for"""
+    answer: Int[Array, "scenes"]
+    """the right answer"""
+
+
+def tables_of(config: Config, scenes: Scenes) -> Tables:
+    """Scenes for a device."""
+    names = [KINDS[goal] for goal in range(len(KINDS))]
+    number = jnp.array([config.goal_names.index(name) if name in config.goal_names else -1 for name in names])
+    kind, place, yaw, goal, count = map(jnp.asarray, (scenes.kind, scenes.place, scenes.yaw, scenes.goal, scenes.count))
+    return Tables(kind.astype(jnp.int32), place, yaw, number[goal], count.astype(jnp.int32))
+
+
+class Rollout(NamedTuple):
+    """A batch of walks, with every activation the gradient needs."""
+
+    images: UInt8[Array, "time batch height width 3"]
+    viewpoint: Int[Array, "time batch"]
+    """steps to the right of where it started"""
+    sums: Float[Array, "time batch sums"]
+    """what the detector found"""
+    hidden: Float[Array, "time batch hidden_units"]
+    right: Bool[Array, "time batch"]
+    """whether it went to the right after this image, else to the left"""
+
+
+class Outputs(NamedTuple):
+    """What a batch of walks says, differentiable in the parameters."""
+
+    log_probs: Float[Array, "time batch classes"]
+    """the discriminator: log q(y|tau) after each image"""
+    stop: Float[Array, "time batch"]
+    """probability of answering after this image, if it has not before; 1 after the last"""
+    direction_log_prob: Float[Array, "time batch"]
+    """of having gone where it went, if it goes on"""
+    baseline: Float[Array, "time batch"]
+    """what going on is expected to bring, by a baseline that also knows the right answer"""
+
+
+def draw(config: Config, batch: int, *, key: Key[Array, ""] | None) -> Float[Array, "batch time"]:
+    """The chance in a batch of walks: it goes right where this is below the probability of that.
+
+    Args:
+        key: None takes the likelier direction, as in evaluation.
+    """
+    shape = batch, config.steps
+    return jnp.full(shape, 0.5) if key is None else jax.random.uniform(key, shape)
+
+
+def rollout(
+    params: Params, tables: Tables, index: Int[Array, "batch"], draws: Float[Array, "batch time"], config: Config
+) -> Rollout:
+    """Walk round `tables[index]`, as far as the robot may."""
+    table = Tables(*(array[index] for array in tables))
+
+    def step(carry, now):
+        (hidden, viewpoint), (number, chance) = carry, now
+        azimuth = viewpoint * (2 * jnp.pi / config.viewpoints)
+        images = render.render(config, render.View(table.kind, table.place, table.yaw, azimuth)).rgb
+        found, hidden, logits = look(params, images, table.goal, hidden, viewpoint, number, config)
+        if config.policy == "left":
+            right = jnp.zeros(len(index), bool)
+        else:
+            right = chance < (0.5 if config.policy == "random" else jax.nn.sigmoid(logits[:, 1] - logits[:, 0]))
+        kept = Rollout(images, viewpoint, found, hidden, right)
+        return (hidden, viewpoint + jnp.where(right, 1, -1)), kept
+
+    start = jnp.zeros((len(index), config.hidden_units)), jnp.zeros(len(index), jnp.int32)
+    return jax.lax.scan(step, start, (jnp.arange(config.steps), draws.T))[1]
+
+
+def look(
+    params: Params,
+    images: UInt8[Array, "batch height width 3"],
+    goal: Int[Array, "batch"],
+    hidden: Float[Array, "batch hidden_units"],
+    viewpoint: Int[Array, "batch"],
+    number: Int[Array, ""],
+    config: Config,
+) -> tuple[Float[Array, "batch sums"], Float[Array, "batch hidden_units"], Float[Array, "batch 3"]]:
+    """Take in an image, after so many moves: what is found in it, the new hidden state, and the policy's logits."""
+    found = sums(params.detector, images, config)
+    hidden = jax.nn.relu(params.core_input(tell(params, found, goal)) + params.core_hidden(hidden))
+    return found, hidden, policy_logits(params, hidden, viewpoint, number, config)
+
+
+def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "batch"], config: Config) -> Outputs:
+    """The network's outputs over a rollout, as functions of its parameters; the rollout itself is a constant."""
+    goal, count = tables.goal[index], tables.answer[index]
+    time, batch = rolled.viewpoint.shape
+
+    images = rolled.images.reshape(-1, *rolled.images.shape[2:])
+    found = cast(Array, replayed_sums(params.detector, images, rolled.sums.reshape(time * batch, -1), config))
+    told = tell(params, found.reshape(time, batch, -1), goal)
+    hidden = replayed_relu_core(params.core_input, params.core_hidden, told, rolled.hidden)
+    log_probs = jax.nn.log_softmax(params.classifier(hidden))
+    number = jnp.arange(time)[:, None]
+    logits = policy_logits(params, hidden, rolled.viewpoint, number, config)
+    left, right, _ = jnp.moveaxis(logits, -1, 0)
+    known = for_policy(jax.lax.stop_gradient(hidden), rolled.viewpoint, number, config)
+    answer = jnp.broadcast_to(jax.nn.one_hot(count, config.classes), (time, batch, config.classes))
+    baseline = params.baseline(jax.nn.relu(params.critic(jnp.concatenate([known, answer], axis=-1))))
+    return Outputs(
+        log_probs,
+        stopping(logits, number, config),
+        jax.nn.log_sigmoid(jnp.where(rolled.right, right - left, left - right)),
+        (baseline * answer).sum(-1),
+    )
+
+
+def policy_logits(
+    params: Params,
+    hidden: Float[Array, "*time batch hidden_units"],
+    viewpoint: Int[Array, "*time batch"],
+    number: Int[Array, "*time"] | Int[Array, "time 1"],
+    config: Config,
+) -> Float[Array, "*time batch 3"]:
+    """Logits of going left, going right and answering now."""
+    return params.policy(jax.nn.relu(params.policy_hidden(for_policy(hidden, viewpoint, number, config))))
+
+
+def stopping(
+    logits: Float[Array, "*time batch 3"], number: Int[Array, "*time"] | Int[Array, "time 1"], config: Config
+) -> Float[Array, "*time batch"]:
+    """The probability of answering now: 1 when there are no moves left; the baselines walk as far as they may."""
+    left, right, stop = jnp.moveaxis(logits, -1, 0)
+    learned = jax.nn.sigmoid(stop - jnp.logaddexp(left, right)) if config.policy == "learned" else jnp.zeros_like(stop)
+    return jnp.where(number < config.steps - 1, learned, 1.0)
+
+
+def for_policy(
+    hidden: Float[Array, "*time batch hidden_units"],
+    viewpoint: Int[Array, "*time batch"],
+    number: Int[Array, "*time"] | Int[Array, "time 1"],
+    config: Config,
+) -> Float[Array, "*time batch features"]:
+    """What the policy reads: the hidden state, where the robot stands, and the number of moves so far."""
+    place = jax.nn.one_hot(viewpoint % config.viewpoints, config.viewpoints)
+    clock = jnp.broadcast_to(jax.nn.one_hot(number, config.steps), (*viewpoint.shape, config.steps))
+    return jnp.concatenate([hidden, place, clock], axis=-1)
+
+
+def chances(stop: Float[Array, "time batch"]) -> Float[Array, "time batch"]:
+    """The probability that the robot is still there after so many moves: `prod_{i<t} (1 - s_i)`."""
+    going = jnp.cumprod(1 - stop, axis=0)
+    return jnp.concatenate([jnp.ones_like(going[:1]), going[:-1]])
+
+
+def worth(stop: Float[Array, "time batch"], rewards: Float[Array, "time batch"]) -> Float[Array, "time batch"]:
+    """What a walk is worth from each image on: `V_t = s_t R_t + (1 - s_t) V_{t+1}`, `V_T = R_T`.
+
+    Args:
+        rewards: `R_t`, for answering after image t.
+    """
+
+    def step(later, now):
+        stop, reward = now
+        value = stop * reward + (1 - stop) * later
+        return value, value
+
+    return jax.lax.scan(step, jnp.zeros_like(rewards[0]), (stop, rewards), reverse=True)[1]

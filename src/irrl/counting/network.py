@@ -1,0 +1,174 @@
+"""The counting robot's network: a detector that sums up what is in an image, and a recurrent core.
+
+A *detector* looks at every place of the image through the same small window (three layers; the goal plays no part), and
+what it finds is summed up over the image: sums count. The goal then chooses which of these sums the core reads.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from irrl.counting.config import Config
+from irrl.recurrent import Linear, initial_linear
+
+COLOUR_MEAN = (148.8, 137.6, 145.9)
+"""Of the images' red, green and blue, 0 to 255."""
+COLOUR_AXES = ((0.0039, 0.004, 0.0035), (0.0292, -0.0015, -0.0314), (0.0559, -0.1029, 0.0568))
+"""Their principal axes, to unit variance: brightness, red against blue, and both against green. Cubes differ from all
+else in the last two, which are a tenth of the first in the images."""
+
+
+class Detector(NamedTuple):
+    """The layers that look through the window."""
+
+    window: Linear
+    mixed: Linear
+    found: Linear
+
+
+class Params(NamedTuple):
+    """The robot's weights."""
+
+    detector: Detector
+    told: Linear
+    """for each goal, what the core is told of the sums"""
+    core_input: Linear
+    core_hidden: Linear
+    classifier: Linear
+    policy_hidden: Linear
+    policy: Linear
+    """logits of going left, right, and stopping"""
+    critic: Linear
+    baseline: Linear
+
+
+def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
+    """Fresh weights: He's where ReLUs follow, small ones where outputs do; the core starts as the identity."""
+    units, hidden, policy = config.window_units, config.hidden_units, config.policy_units
+    keys = iter(jax.random.split(key, 10))
+
+    def he(inputs, outputs):
+        return Linear(jax.random.normal(next(keys), (inputs, outputs)) * math.sqrt(2 / inputs), jnp.zeros(outputs))
+
+    detector = Detector(he(config.window_features, units), he(units, units), he(units, units))
+    sums, goals = config.regions * units, len(config.goal_names)
+    told = jax.random.normal(next(keys), (goals, sums, hidden)) * math.sqrt(2 / sums)
+    features = hidden + config.viewpoints + config.steps
+
+    def quiet(inputs, outputs):
+        layer = initial_linear(inputs, outputs, key=next(keys))
+        return Linear(0.1 * layer.weight, 0 * layer.bias)
+
+    logits = quiet(policy, 3)
+    return Params(
+        detector=detector,
+        told=Linear(told, jnp.zeros((goals, hidden))),
+        core_input=he(hidden, hidden),
+        core_hidden=Linear(jnp.eye(hidden), jnp.zeros(hidden)),
+        classifier=quiet(hidden, config.classes),
+        policy_hidden=he(features, policy),
+        policy=Linear(logits.weight, jnp.array([0.0, 0.0, config.stop_bias])),
+        critic=he(features + config.classes, policy),
+        baseline=quiet(policy, config.classes),
+    )
+
+
+def for_pixels(detector: Detector) -> Detector:
+    """The same detector for pixels as they are, 0 to 255: the window's own weights are for `COLOUR_AXES`.
+
+    Their gradient is as if pixels had been turned to these axes, which for every window would take longer.
+    """
+    window = detector.window
+    by_axis = window.weight.reshape(-1, 3, window.weight.shape[1])
+    weight = jnp.einsum("pau,ac->pcu", by_axis, jnp.array(COLOUR_AXES))
+    bias = window.bias - jnp.einsum("pcu,c->u", weight, jnp.array(COLOUR_MEAN))
+    return detector._replace(window=Linear(weight.reshape(window.weight.shape), bias))
+
+
+def windows(image: UInt8[Array, "height width 3"], config: Config) -> Float[Array, "places features"]:
+    """What the detector sees in its window at every place, 0 to 255."""
+    size, (rows, columns) = config.block, config.grid
+    high, wide = rows + config.window - 1, columns + config.window - 1
+    blocks = image[: high * size, : wide * size].reshape(high, size, wide, size, 3).swapaxes(1, 2)
+    blocks = blocks.reshape(high, wide, 3 * size**2)
+    shifts = [(down, right) for down in range(config.window) for right in range(config.window)]
+    parts = [blocks[down : down + rows, right : right + columns] for down, right in shifts]
+    side_by_side = jnp.concatenate(parts, axis=-1).reshape(-1, config.window_features)
+    # Bytes are gathered fast, and converted fast: but not if XLA does both in one loop.
+    return jax.lax.optimization_barrier(jax.lax.optimization_barrier(side_by_side).astype(jnp.float32))
+
+
+def strips(config: Config) -> Float[np.ndarray, "regions places"]:
+    """What sums up each strip, times `SUM_SCALE` over its number of places."""
+    rows, columns = config.grid
+    region = np.arange(columns) * config.regions // columns
+    inside = np.tile(region == np.arange(config.regions)[:, None], (1, rows)).astype(np.float32)
+    return SUM_SCALE * inside / inside.sum(axis=1, keepdims=True)
+
+
+def detect(raw: Detector, image: UInt8[Array, "height width 3"], config: Config) -> Float[Array, "sums"]:
+    """What is found in each strip of an image, summed up over its places.
+
+    Args:
+        raw: of `for_pixels`.
+    """
+    found = windows(image, config)
+    for layer in raw:
+        found = jax.nn.relu(layer(found))
+    return (jnp.asarray(strips(config)) @ found).ravel()
+
+
+SUM_SCALE = 30.0
+"""Over a mean: so a thing that is in one place of thirty has a sum of one."""
+
+
+def sums(
+    detector: Detector, images: UInt8[Array, "images height width 3"], config: Config
+) -> Float[Array, "images sums"]:
+    """`detect`, image by image: the windows of one fit a core's cache."""
+    return jax.lax.map(partial(detect, for_pixels(detector), config=config), images)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def replayed_sums(
+    detector: Detector,
+    images: UInt8[Array, "images height width 3"],
+    known: Float[Array, "images sums"],
+    config: Config,
+) -> Float[Array, "images sums"]:
+    """`sums`, whose value is already known. Its layers run again for the gradient: to keep them would cost as much."""
+    return known
+
+
+def _sums_forward(detector, images, known, config):
+    return known, (detector, images)
+
+
+def _sums_backward(config, saved, cotangents):
+    detector, images = saved
+    raw, to_detector = jax.vjp(for_pixels, detector)
+
+    def add(total, part):
+        image, cotangent = part
+        gradient = jax.vjp(lambda raw: detect(raw, image, config), raw)[1](cotangent)[0]
+        return jax.tree.map(jnp.add, total, gradient), None
+
+    gradient = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, raw), (images, cotangents))[0]
+    return to_detector(gradient)[0], None, None
+
+
+replayed_sums.defvjp(_sums_forward, _sums_backward)
+
+
+def tell(
+    params: Params, sums: Float[Array, "*time batch sums"], goal: Int[Array, "batch"]
+) -> Float[Array, "*time batch hidden_units"]:
+    """What the core is told of an image, given the goal: index into the goals' names."""
+    told = jnp.einsum("...bs,gsh->...bgh", sums, params.told.weight) + params.told.bias
+    goal = jnp.broadcast_to(goal, told.shape[:-2])
+    return jax.nn.relu(jnp.take_along_axis(told, goal[..., None, None], axis=-2)[..., 0, :])

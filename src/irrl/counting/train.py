@@ -1,0 +1,221 @@
+"""Training the counting robot from its own discriminator's reward: the algorithm, top to bottom."""
+
+import time
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from irrl import checkpoint, keys, rewards
+from irrl.counting.config import Config
+from irrl.counting.evaluate import Agent
+from irrl.counting.model import Rollout, Tables, chances, draw, replay, rollout, worth
+from irrl.counting.network import Params, initial_params
+from irrl.counting.source import Round, Source
+from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
+from irrl.learning import check_finite, check_reward
+from irrl.run import MemoryRun, Run
+
+Row = int | Int[Array, ""]
+"""Which batch of a round."""
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How long the device works before the host looks up: progress, Ctrl-C. It changes nothing that is learned."""
+
+
+class Metrics(NamedTuple):
+    """Sums over the episodes of this round so far, of what a robot may expect that stops by chance."""
+
+    episodes: Float[Array, ""]
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    reward: Float[Array, ""]
+    classification_loss: Float[Array, ""]
+    baseline_loss: Float[Array, ""]
+    moves: Float[Array, ""]
+
+
+class TrainState(NamedTuple):
+    """All that training carries from one step to the next."""
+
+    params: Params
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+    metrics: Metrics
+
+
+def optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam, and Muon for weights between two hidden layers; step sizes constant or falling along a cosine."""
+
+    def rate(factor: float = 1.0) -> optax.ScalarOrSchedule:
+        first = factor * config.learning_rate
+        steps = config.decay_episodes // config.batch
+        return optax.cosine_decay_schedule(first, steps, alpha=0.01) if steps else first
+
+    return optax.contrib.muon(
+        rate(config.muon_rate),
+        adam_learning_rate=rate(),
+        consistent_rms=0.2,  # a step as long as Adam's usually are
+        muon_weight_dimension_numbers=cast(Any, _of_muon),
+    )
+
+
+def _of_muon(params: Params) -> Params:
+    """Which arrays Muon trains: the weights of layers between two hidden layers, or from the image to one."""
+    none = jax.tree.map(lambda array: None, params)
+    matrix = optax.contrib.MuonDimensionNumbers()
+    hidden = ("core_input", "core_hidden", "policy_hidden", "critic")
+    layers = {name: getattr(none, name)._replace(weight=matrix) for name in hidden}
+    detector = type(none.detector)(*(layer._replace(weight=matrix) for layer in none.detector))
+    return none._replace(
+        detector=detector, told=none.told._replace(weight=optax.contrib.MuonDimensionNumbers(1, 2)), **layers
+    )
+
+
+def initial_state(config: Config) -> TrainState:
+    """Fresh parameters and optimiser."""
+    params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
+    return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), no_metrics())
+
+
+def no_metrics() -> Metrics:
+    """Zero sums."""
+    return Metrics(*(jnp.float32(0) for _ in Metrics._fields))
+
+
+def means(metrics: Metrics) -> dict[str, float]:
+    """Every sum over its number of episodes."""
+    episodes, *sums = (float(total) for total in metrics)
+    return {name: total / episodes for name, total in zip(Metrics._fields[1:], sums, strict=True)}
+
+
+def loss(
+    params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "batch"], config: Config
+) -> tuple[Float[Array, ""], Metrics]:
+    """Classification, baseline and policy losses of some walks, summed.
+
+    The expectation over when a robot stops is exact: it may stop after each image of its walk. The gradient with
+    respect to the probabilities of stopping is that of the walk's worth; which way it goes is credited as in
+    REINFORCE, with what the walk is worth from there on less the baseline, as often as it gets there.
+    """
+    outputs = replay(params, rolled, tables, index, config)
+    time, batch = outputs.stop.shape
+    target = jnp.broadcast_to(tables.answer[index], (time, batch))
+    reward = rewards.get(config.reward)(outputs.log_probs, target, jnp.array(config.count_weights))
+    moves = jnp.arange(time, dtype=jnp.float32)[:, None]
+    # A share, not a price: an ignorant robot, paid nothing wherever it stops, learns nothing about when to.
+    paid = jax.lax.stop_gradient(reward) * (1 - config.latency) ** moves
+    stop = jax.lax.stop_gradient(outputs.stop)
+    there = chances(stop)
+    after = worth(stop, paid)[1:]
+    advantage = after - jax.lax.stop_gradient(outputs.baseline[:-1])
+    by_direction = 0.0
+    if config.policy == "learned":
+        by_direction = (there[1:] * advantage * outputs.direction_log_prob[:-1]).sum(0)
+    policy_loss = -worth(outputs.stop, paid)[0] - by_direction
+    baseline_loss = (there[1:] * (outputs.baseline[:-1] - after) ** 2).sum(0)
+    nats = -jnp.take_along_axis(outputs.log_probs, target[..., None], axis=-1)[..., 0]
+    losses = nats.mean(0) + baseline_loss + config.reinforce_weight * policy_loss
+    ends = there * stop
+    correct = outputs.log_probs.argmax(-1) == target
+    per_episode = (
+        losses,
+        *((ends * each).sum(0) for each in (correct, reward, nats)),
+        baseline_loss,
+        (ends * moves).sum(0),
+    )
+    sums = Metrics(jnp.float32(batch), *(values.sum() for values in per_episode))
+    return sums.loss, sums
+
+
+def train_step(state: TrainState, round: Round, row: Row, config: Config) -> TrainState:
+    """One batch: walk, replay it for the gradient, take a step of the optimiser.
+
+    Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
+    """
+    draws = draw(config, config.batch, key=keys.key(config.seed, "rollout", state.step))
+
+    def gradient_of(index, draws):
+        rolled = rollout(state.params, round.tables, index, draws, config)
+        return jax.grad(loss, has_aux=True)(state.params, rolled, round.tables, index, config)
+
+    share = my_share((round.order[row], draws))
+    gradient, sums = jax.lax.psum(summed_over_parts(gradient_of, share, config.part), AXIS)
+    gradient = jax.tree.map(lambda total: total / sums.episodes, gradient)
+    updates, optimizer_state = optimizer(config).update(gradient, state.optimizer, cast(Any, state.params))
+    return TrainState(
+        cast(Params, optax.apply_updates(cast(Any, state.params), updates)),
+        optimizer_state,
+        state.step + 1,
+        jax.tree.map(jnp.add, state.metrics, sums),
+    )
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def train_steps(state: TrainState, round: Round, start: Row, stop: Row, *, config: Config) -> TrainState:
+    """Steps `start` to `stop` of a round in one compiled loop, on every device of `mesh(config.batch)`."""
+
+    def loop(state, round, start, stop):
+        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, round, row, config), state)
+
+    everywhere = PartitionSpec()
+    split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
+    return split(state, round, start, stop)
+
+
+def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
+    """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
+
+    Each round logs one row of metrics to `run`: means over its episodes, validation, seconds and frames per second.
+    With no `run` the rows are lost and only the parameters come back.
+
+    Raises:
+        UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
+            before stands.
+    """
+    check_reward(config.reward, config.classes, "scenes")
+    run = run or MemoryRun()
+    source = source or Source(config)
+    steps = source.steps_per_round
+    state, best = initial_state(config), -1.0
+    if restored := run.restore():
+        state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
+    state = on_every(mesh(config.batch), state)
+
+    while (first := int(state.step)) < config.rounds * steps and not run.stop_requested:
+        number, began = first // steps + 1, time.perf_counter()
+        state = train_round(state, source.round(number), config, run)
+        step = int(state.step)
+        check_finite((state.metrics, state.params), f"round {number}")
+        finished, improved = step == number * steps, False
+        if finished:
+            row = {"step": step, "episode": number * config.round} | means(state.metrics)
+            row["seconds"] = time.perf_counter() - began
+            row["frames_per_second"] = (step - first) * config.batch * config.steps / row["seconds"]
+            validation = Agent(config, state.params).test(source.validation)
+            row |= {"validation_accuracy": validation.accuracy, "validation_moves": validation.mean_moves}
+            improved = validation.accuracy > best
+            best = max(best, validation.accuracy)
+            run.log(row)
+            state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
+        keep = finished and config.keep_every > 0 and number % config.keep_every == 0
+        progress = {"step": step, "episode": step * config.batch, "best": best}
+        run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
+    return state.params
+
+
+def train_round(state: TrainState, round: Round, config: Config, run: Run) -> TrainState:
+    """The rest of a round, in looks of about a second; ends early when `run.stop_requested`."""
+    steps = config.round // config.batch
+    row, look = int(state.step) % steps, 1
+    while row < steps and not run.stop_requested:
+        began, stop = time.perf_counter(), min(row + look, steps)
+        state = train_steps(state, round, row, stop, config=config)
+        run.progress(int(state.step), steps * config.rounds)
+        look = max(1, int((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
+        row = stop
+    return state

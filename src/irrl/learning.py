@@ -1,0 +1,47 @@
+"""What the training loops of the neural tasks share."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from irrl import rewards
+from irrl.errors import UserError
+
+
+def check_reward(name: str, classes: int, things: str) -> None:
+    """Try a reward on a batch of two, before anything else is done.
+
+    Args:
+        name: as `rewards.get` takes it.
+        classes: of the discriminator.
+        things: what it is given one number for each of.
+
+    Raises:
+        UserError: there is no such reward, it fails, or it does not give one number for each.
+    """
+    try:
+        reward = rewards.get(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    log_probs, target = jax.ShapeDtypeStruct((2, classes), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32)
+    try:
+        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, 1 / classes), log_probs, target)
+    except (Exception, SystemExit) as error:  # a user's own reward may raise anything
+        raise UserError(f"the reward {name!r} fails: {type(error).__name__}: {error}") from error
+    if getattr(paid, "shape", None) != (2,):
+        raise UserError(f"the reward {name!r} gives {paid} for 2 {things}; it must give one number for each")
+
+
+def check_finite(tree: Any, when: str) -> None:
+    """Refuse to go on with numbers that are none.
+
+    Raises:
+        UserError: there is a NaN or an infinity in `tree`.
+    """
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)):
+        raise UserError(
+            f"the loss, a reward or a weight became NaN or infinite in {when}; the last checkpoint from before "
+            "stands; try another --reward or --learning-rate in another folder"
+        )

@@ -1,0 +1,115 @@
+"""Training and testing the counting robot: `irrl counting` as a user types it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import irrl
+from irrl.cli import main
+from irrl.counting.config import Config
+from irrl.counting.evaluate import Walks, report
+from irrl.counting.scene import Scenes, draw_scenes
+from irrl.errors import UserError
+from kill_and_resume import kill_and_resume
+from tiny import COUNTING, flags_of
+
+FLAGS = [*map(str, flags_of(COUNTING)), "--episodes", "64", "--threads", "1"]
+
+
+def run(*words) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([str(word) for word in words])
+    return exit.value.code
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert run("counting", "train", *FLAGS, "--out", out) == 0
+    return out
+
+
+def test_rows_and_another_start(trained, capsys):
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [row["episode"] for row in rows] == [32, 64]
+    assert all(0 <= row["moves"] <= 2 and np.isfinite(row["loss"]) for row in rows)
+    assert run("counting", "train", *FLAGS, "--out", trained) == 0
+    assert "64 episodes" in capsys.readouterr().out
+    assert run("counting", "train", *FLAGS, "--latency", 0.5, "--out", trained) == 2
+    assert "latency: 0.02 -> 0.5" in capsys.readouterr().err
+
+
+def test_killed_and_resumed_to_the_last_bit(tmp_path):
+    whole, killed = kill_and_resume("counting", tmp_path, kills=2, rows=6)
+    assert whole.state == killed.state
+    assert {n: a.tobytes() for n, a in whole.arrays.items()} == {n: a.tobytes() for n, a in killed.arrays.items()}
+
+
+def test_test(trained, capsys):
+    assert run("counting", "test", trained, "--episodes", 20, "--json", "--threads", 1) == 0
+    result = json.loads(capsys.readouterr().out)
+    confusion = np.array(result["confusion"])
+    assert confusion.sum() == 20 == sum(result["moves"])
+    assert result["accuracy"] == pytest.approx(np.trace(confusion) / 20)
+    assert result["ceiling"] == sorted(result["ceiling"])
+
+
+def test_both_simulators_show_the_robot_the_same(trained):
+    agent = irrl.load(trained)
+    scenes = draw_scenes(agent.config, 3, np.random.default_rng(5))
+    cast, simulated = agent.walk(scenes), agent.walk_in_simulator(scenes)
+    np.testing.assert_array_equal(cast.viewpoint, simulated.viewpoint)
+    np.testing.assert_allclose(cast.log_probs, simulated.log_probs, atol=0.1)  # edges differ by a pixel here and there
+
+
+def test_a_report_by_hand():
+    config = Config()
+    kind = np.full((3, 2), -1)
+    kind[1, 0], kind[2] = 0, 0
+    scenes = Scenes(kind, np.zeros((3, 2, 2), "f4"), np.zeros((3, 2), "f4"), np.zeros(3, int), np.array([0, 0, 2]))
+    log_probs = np.full((3, 7, 7), -9.0)
+    # 0 right at once, 1 right after two moves, 2 called 1 after one.
+    log_probs[0, 0, 0], log_probs[1, 2, 1], log_probs[2, 1, 1] = 0, 0, 0
+    walks = Walks(log_probs, np.zeros((3, 7), int), np.array([0, 2, 1]))
+    result = report(walks, scenes, config)
+    assert result.accuracy == pytest.approx(2 / 3)
+    assert result.mean_moves == 1
+    assert result.by_count == {"0": 1.0, "1": 1.0, "2": 0.0}
+    assert result.by_level == {"nothing": 1.0, "visible": 1.0, "hidden": 0.0}
+    assert result.confusion[2][1] == 1
+    assert result.moves == [1, 1, 1, 0, 0, 0, 0]
+
+
+def test_film(trained, tmp_path, capsys):
+    assert run("counting", "draw", trained, "--cases", 1, "--out", tmp_path / "films") == 0
+    films = capsys.readouterr().out.split()
+    assert [film.rsplit("/", 1)[1] for film in films] == ["case-1.mp4", "case-1.gif"]
+
+
+def test_figure_and_comparison(trained, tmp_path, capsys):
+    assert run("counting", "figure", trained, "--out", tmp_path / "curves.png") == 0
+    assert run("counting", "compare", trained, "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert row["at"] == 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"latency": 2.0}, "latency"),
+        ({"batch": 60, "part": 16}, "part"),
+        ({"width": 8, "height": 8}, "no room"),
+        ({"round": 100}, "multiple"),
+        ({"goals": "gold"}, "name kinds"),
+    ],
+)
+def test_impossible_settings(settings, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Config(**settings)
+
+
+def test_a_reward_that_does_not_exist_leaves_nothing_behind(tmp_path, capsys):
+    assert run("counting", "train", *FLAGS, "--reward", "gold", "--out", tmp_path / "x") == 2
+    assert "gold" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

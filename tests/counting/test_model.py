@@ -1,0 +1,130 @@
+"""The counting robot's network and what walks are worth: against hand-worked numbers and slow, obvious versions."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from irrl.counting import network
+from irrl.counting.config import Config
+from irrl.counting.model import chances, draw, replay, rollout, tables_of, worth
+from irrl.counting.network import detect, for_pixels, initial_params, replayed_sums, strips, sums, windows
+from irrl.counting.scene import draw_scenes
+from irrl.counting.train import loss
+from tiny import COUNTING
+
+CONFIG = Config(**COUNTING)
+PARAMS = initial_params(CONFIG, key=jax.random.key(3))
+SCENES = draw_scenes(CONFIG, 6, np.random.default_rng(0))
+TABLES, ALL = tables_of(CONFIG, SCENES), jnp.arange(6)
+
+
+def test_worth_by_hand():
+    stop, rewards = jnp.array([[0.5], [0.25], [1.0]]), jnp.array([[2.0], [4.0], [8.0]])
+    # From the end: 8; 0.25 * 4 + 0.75 * 8 = 7; 0.5 * 2 + 0.5 * 7 = 4.5.
+    np.testing.assert_allclose(worth(stop, rewards)[:, 0], [4.5, 7, 8])
+    np.testing.assert_allclose(chances(stop)[:, 0], [1, 0.5, 0.375])
+    np.testing.assert_allclose((chances(stop) * stop * rewards).sum(), 4.5)
+
+
+def test_windows_are_cut_out_of_the_image():
+    image = np.random.default_rng(0).integers(0, 256, (CONFIG.height, CONFIG.width, 3)).astype(np.uint8)
+    seen = np.asarray(windows(jnp.asarray(image), CONFIG))
+    rows, columns = CONFIG.grid
+    assert len(seen) == rows * columns
+    size, side = CONFIG.block, CONFIG.block * CONFIG.window
+    for row, column in ((0, 0), (rows - 1, columns - 1), (1, 2)):
+        cut = image[row * size :, column * size :][:side, :side]
+        assert sorted(seen[row * columns + column]) == sorted(cut.ravel())
+        # Block by block, and in a block row by row.
+        first = seen[row * columns + column][: 3 * size**2].reshape(size, size, 3)
+        np.testing.assert_array_equal(first, cut[:size, :size])
+
+
+def test_pixels_are_turned_to_the_axes_of_colour():
+    image = np.random.default_rng(1).integers(0, 256, (CONFIG.height, CONFIG.width, 3)).astype(np.uint8)
+    seen = windows(jnp.asarray(image), CONFIG)
+    pixels = np.asarray(seen, np.float64).reshape(len(seen), -1, 3)
+    turned = (pixels - np.array(network.COLOUR_MEAN)) @ np.array(network.COLOUR_AXES).T
+    expected = PARAMS.detector.window(jnp.asarray(turned.reshape(seen.shape), jnp.float32))
+    np.testing.assert_allclose(for_pixels(PARAMS.detector).window(seen), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_strips_sum_up_every_place_once():
+    each = strips(replace(CONFIG, regions=3))
+    assert ((each > 0).sum(axis=0) == 1).all()
+    np.testing.assert_allclose(each.sum(axis=1), network.SUM_SCALE, rtol=1e-5)
+
+
+def test_the_replayed_gradient_is_that_of_the_sums():
+    images = rollout(PARAMS, TABLES, ALL, draw(CONFIG, 6, key=None), CONFIG).images[0]
+    direction = jax.random.normal(jax.random.key(0), (6, CONFIG.regions * CONFIG.window_units))
+
+    def plain(detector):
+        found = jnp.stack([detect(for_pixels(detector), image, CONFIG) for image in images])
+        return (found * direction).sum()
+
+    def replayed(detector):
+        return (replayed_sums(detector, images, sums(PARAMS.detector, images, CONFIG), CONFIG) * direction).sum()
+
+    ours, theirs = (jax.value_and_grad(each)(PARAMS.detector) for each in (replayed, plain))
+    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3 * float(jnp.abs(other).max()))
+
+
+def test_a_robot_goes_where_it_decides_to():
+    draws = draw(CONFIG, 6, key=jax.random.key(1))
+    rolled = rollout(PARAMS, TABLES, ALL, draws, CONFIG)
+    steps = np.diff(np.asarray(rolled.viewpoint), axis=0)
+    np.testing.assert_array_equal(steps, np.where(np.asarray(rolled.right[:-1]), 1, -1))
+    outputs = replay(PARAMS, rolled, TABLES, ALL, CONFIG)
+    # It went right where the draw was below the probability of that.
+    right = np.where(rolled.right, np.exp(outputs.direction_log_prob), 1 - np.exp(outputs.direction_log_prob))
+    np.testing.assert_array_equal(np.asarray(draws.T) < right, rolled.right)
+    assert (np.asarray(outputs.stop[-1]) == 1).all()
+    assert (np.asarray(outputs.stop[:-1]) < 0.5).all()  # an untrained robot moves
+
+
+@pytest.mark.parametrize(("policy", "viewpoints"), [("left", [0, -1, -2]), ("stay", [0])])
+def test_baselines_walk_as_they_must(policy, viewpoints):
+    config = replace(CONFIG, policy=policy)
+    params = initial_params(config, key=jax.random.key(0))
+    rolled = rollout(params, TABLES, ALL, draw(config, 6, key=jax.random.key(1)), config)
+    np.testing.assert_array_equal(rolled.viewpoint[:, 0], viewpoints)
+    np.testing.assert_array_equal(
+        replay(params, rolled, TABLES, ALL, config).stop[:, 0], [0] * (len(viewpoints) - 1) + [1]
+    )
+
+
+def test_stopping_by_chance_pays_what_the_loss_expects():
+    """The mean over drawn stops, against the exact expectation in the metrics."""
+    draws = draw(CONFIG, 6, key=jax.random.key(2))
+    rolled = rollout(PARAMS, TABLES, ALL, draws, CONFIG)
+    outputs = replay(PARAMS, rolled, TABLES, ALL, CONFIG)
+    _, sums_ = loss(PARAMS, rolled, TABLES, ALL, CONFIG)
+    rng, drawn = np.random.default_rng(0), 20_000
+    stops = rng.random((drawn, *outputs.stop.shape)) < np.asarray(outputs.stop)
+    times = stops.argmax(axis=1)
+    assert times.mean() * 6 == pytest.approx(float(sums_.moves), rel=0.02)
+    target = np.asarray(TABLES.answer)
+    paid = np.maximum(
+        np.exp(np.asarray(outputs.log_probs))[:, np.arange(6), target] - np.array(CONFIG.count_weights)[target], 0
+    )
+    assert paid[times, np.arange(6)].mean() * 6 == pytest.approx(float(sums_.reward), rel=0.05)
+
+
+def test_a_policy_learns_to_stop_where_it_pays():
+    """Only the probabilities of stopping have a gradient here: that of the walk's worth, exactly."""
+    rewards = jnp.array([[0.1], [0.9], [0.5]])
+
+    def value(logits):
+        stop = jnp.concatenate([jax.nn.sigmoid(logits), jnp.ones((1, 1))])
+        return worth(stop, rewards)[0].sum()
+
+    logits = jnp.zeros((2, 1))
+    for _ in range(200):
+        logits += jax.grad(value)(logits)
+    assert jax.nn.sigmoid(logits[0, 0]) < 0.1
+    assert jax.nn.sigmoid(logits[1, 0]) > 0.9

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Agent = irrl.counting.evaluate.Agent | irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
 
-AGENTS = Path(__file__).parent / "digits" / "agents"
+AGENTS = Path(__file__).parent / "agents"
 """Trained agents that come with the package."""
 
 

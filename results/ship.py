@@ -1,6 +1,6 @@
 """Put a trained agent into the package, without its optimiser, where `irrl.load(NAME)` finds it.
 
-python results/digits/ship.py runs/fast-1 fast
+python results/ship.py runs/fast-1 digits-fast
 """
 
 import sys

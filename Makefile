@@ -28,3 +28,4 @@ check: install
 bench: install
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/skills.py
+	$(BIN)/python bench/counting.py

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 import digits as bench
@@ -35,3 +37,17 @@ def test_the_skills_benchmark_too():
     assert set(figures["share"]) == {"rollout", "softmax", "rewards", "updates"}
     for name in ("microseconds_per_iteration", "runs_in_parallel_speedup", "microseconds_per_iteration_disdain"):
         assert figures[name] > 0
+
+
+def test_the_counting_benchmark_too():
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; import counting; from tiny import COUNTING;"
+        "from irrl.counting.config import Config; import json; counting.MATRIX = 64;"
+        "print(json.dumps(counting.measure(Config(**COUNTING), 16, 1, 1)))"
+    )
+    folder = Path(__file__).parents[1]
+    command = [sys.executable, "-c", code, str(folder / "bench"), str(folder / "tests")]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for name in ("render_fps", "mujoco_fps", "train_frames_per_second", "useful_gflops", "matmul_gflops"):
+        assert figures[name] > 0
+    assert sum(figures["share_of_time"].values()) == pytest.approx(1)

@@ -27,7 +27,7 @@ from jax.sharding import PartitionSpec
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.model import draw, rollout, tables_of
-from irrl.counting.network import initial_params, sums
+from irrl.counting.network import find, initial_params
 from irrl.counting.scene import draw_scenes
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import Round
@@ -89,11 +89,11 @@ def measure(config: Config, frames: int, steps: int, rounds: int) -> dict:
 
     # The parts of a step, each on all cores.
     whole = on_all_cores(
-        lambda index, draws: rollout(params, tables, index, draws, config).sums.swapaxes(0, 1), len(index)
+        lambda index, draws: rollout(params, tables, index, draws, config).found.sums.swapaxes(0, 1), len(index)
     )
     walked = jax.jit(lambda: rollout(params, tables, index, draws, config))()
     images = walked.images.reshape(-1, *walked.images.shape[2:])
-    see = on_all_cores(lambda images: sums(params.detector, images, config), len(images))
+    see = on_all_cores(lambda images: find(params.detector, images, config).sums, len(images))
     cubes = render.View(
         *(jnp.tile(each[index], (config.steps, *[1] * (each.ndim - 1))) for each in tables[:3]), jnp.zeros(len(images))
     )

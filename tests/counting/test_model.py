@@ -10,7 +10,7 @@ import pytest
 from irrl.counting import network
 from irrl.counting.config import Config
 from irrl.counting.model import chances, draw, replay, rollout, tables_of, worth
-from irrl.counting.network import detect, for_pixels, initial_params, replayed_sums, strips, sums, windows
+from irrl.counting.network import detect, find, for_pixels, initial_params, replayed_sums, strips, windows
 from irrl.counting.scene import draw_scenes
 from irrl.counting.train import loss
 from tiny import COUNTING
@@ -63,11 +63,11 @@ def test_the_replayed_gradient_is_that_of_the_sums():
     direction = jax.random.normal(jax.random.key(0), (6, CONFIG.regions * CONFIG.window_units))
 
     def plain(detector):
-        found = jnp.stack([detect(for_pixels(detector), image, CONFIG) for image in images])
+        found = jnp.stack([detect(for_pixels(detector), image, CONFIG).sums for image in images])
         return (found * direction).sum()
 
     def replayed(detector):
-        return (replayed_sums(detector, images, sums(PARAMS.detector, images, CONFIG), CONFIG) * direction).sum()
+        return (replayed_sums(detector, images, find(PARAMS.detector, images, CONFIG), CONFIG) * direction).sum()
 
     ours, theirs = (jax.value_and_grad(each)(PARAMS.detector) for each in (replayed, plain))
     for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):

@@ -45,7 +45,7 @@ class Config(SceneConfig):
     """episodes over which a cosine lowers the step size to a hundredth; 0 keeps it constant"""
     batch: int = 64
     """episodes a step"""
-    part: int = 16
+    part: int = 4
     """episodes whose gradient is taken at a time, so that it fits a processor's cache"""
     episodes: int = 2_000_000
     """episodes of training; they come in rounds"""

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from irrl.counting import render
 from irrl.counting.config import Config
-from irrl.counting.network import Params, replayed_sums, sums, tell
+from irrl.counting.network import Found, Params, find, replayed_sums, tell
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import KINDS
 from irrl.recurrent import replayed_relu_core
@@ -48,8 +48,8 @@ class Rollout(NamedTuple):
     images: UInt8[Array, "time batch height width 3"]
     viewpoint: Int[Array, "time batch"]
     """steps to the right of where it started"""
-    sums: Float[Array, "time batch sums"]
-    """what the detector found"""
+    found: Found
+    """what the detector made of them"""
     hidden: Float[Array, "time batch hidden_units"]
     right: Bool[Array, "time batch"]
     """whether it went to the right after this image, else to the left"""
@@ -108,10 +108,10 @@ def look(
     viewpoint: Int[Array, "batch"],
     number: Int[Array, ""],
     config: Config,
-) -> tuple[Float[Array, "batch sums"], Float[Array, "batch hidden_units"], Float[Array, "batch 3"]]:
+) -> tuple[Found, Float[Array, "batch hidden_units"], Float[Array, "batch 3"]]:
     """Take in an image, after so many moves: what is found in it, the new hidden state, and the policy's logits."""
-    found = sums(params.detector, images, config)
-    hidden = jax.nn.relu(params.core_input(tell(params, found, goal)) + params.core_hidden(hidden))
+    found = find(params.detector, images, config)
+    hidden = jax.nn.relu(params.core_input(tell(params, found.sums, goal)) + params.core_hidden(hidden))
     return found, hidden, policy_logits(params, hidden, viewpoint, number, config)
 
 
@@ -120,9 +120,9 @@ def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "b
     goal, count = tables.goal[index], tables.answer[index]
     time, batch = rolled.viewpoint.shape
 
-    images = rolled.images.reshape(-1, *rolled.images.shape[2:])
-    found = cast(Array, replayed_sums(params.detector, images, rolled.sums.reshape(time * batch, -1), config))
-    told = tell(params, found.reshape(time, batch, -1), goal)
+    images, known = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), (rolled.images, rolled.found))
+    sums = cast(Array, replayed_sums(params.detector, images, known, config))
+    told = tell(params, sums.reshape(time, batch, -1), goal)
     hidden = replayed_relu_core(params.core_input, params.core_hidden, told, rolled.hidden)
     log_probs = jax.nn.log_softmax(params.classifier(hidden))
     number = jnp.arange(time)[:, None]

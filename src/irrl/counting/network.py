@@ -111,54 +111,69 @@ def strips(config: Config) -> Float[np.ndarray, "regions places"]:
     return SUM_SCALE * inside / inside.sum(axis=1, keepdims=True)
 
 
-def detect(raw: Detector, image: UInt8[Array, "height width 3"], config: Config) -> Float[Array, "sums"]:
-    """What is found in each strip of an image, summed up over its places.
+class Found(NamedTuple):
+    """What a detector makes of images."""
+
+    window: Float[Array, "*images places units"]
+    """what its layers give at every place"""
+    mixed: Float[Array, "*images places units"]
+    found: Float[Array, "*images places units"]
+    sums: Float[Array, "*images sums"]
+    """what its last layer gives, summed up over each strip"""
+
+
+def detect(raw: Detector, image: UInt8[Array, "height width 3"], config: Config) -> Found:
+    """Look at an image through the window, everywhere.
 
     Args:
         raw: of `for_pixels`.
     """
-    found = windows(image, config)
-    for layer in raw:
-        found = jax.nn.relu(layer(found))
-    return (jnp.asarray(strips(config)) @ found).ravel()
+    window = jax.nn.relu(raw.window(windows(image, config)))
+    mixed = jax.nn.relu(raw.mixed(window))
+    found = jax.nn.relu(raw.found(mixed))
+    return Found(window, mixed, found, (jnp.asarray(strips(config)) @ found).ravel())
 
 
 SUM_SCALE = 30.0
 """Over a mean: so a thing that is in one place of thirty has a sum of one."""
 
 
-def sums(
-    detector: Detector, images: UInt8[Array, "images height width 3"], config: Config
-) -> Float[Array, "images sums"]:
+def find(detector: Detector, images: UInt8[Array, "images height width 3"], config: Config) -> Found:
     """`detect`, image by image: the windows of one fit a core's cache."""
     return jax.lax.map(partial(detect, for_pixels(detector), config=config), images)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def replayed_sums(
-    detector: Detector,
-    images: UInt8[Array, "images height width 3"],
-    known: Float[Array, "images sums"],
-    config: Config,
+    detector: Detector, images: UInt8[Array, "images height width 3"], known: Found, config: Config
 ) -> Float[Array, "images sums"]:
-    """`sums`, whose value is already known. Its layers run again for the gradient: to keep them would cost as much."""
-    return known
+    """The sums of `find`, whose value is already known (see `irrl.recurrent`); differentiated image by image, too."""
+    return known.sums
 
 
 def _sums_forward(detector, images, known, config):
-    return known, (detector, images)
+    return known.sums, (detector, images, known)
 
 
 def _sums_backward(config, saved, cotangents):
-    detector, images = saved
+    detector, images, known = saved
     raw, to_detector = jax.vjp(for_pixels, detector)
+    spread = jnp.asarray(strips(config)).T
 
-    def add(total, part):
-        image, cotangent = part
-        gradient = jax.vjp(lambda raw: detect(raw, image, config), raw)[1](cotangent)[0]
-        return jax.tree.map(jnp.add, total, gradient), None
+    def add(total, now):
+        image, known, cotangent = now
+        through = spread @ cotangent.reshape(config.regions, -1)
+        gradients = []
+        layers = (raw.found, known.mixed, known.found), (raw.mixed, known.window, known.mixed)
+        for layer, inputs, outputs in layers:
+            through = jnp.where(outputs > 0, through, 0)
+            gradients.append(Linear(inputs.T @ through, through.sum(0)))
+            through = through @ layer.weight.T
+        through = jnp.where(known.window > 0, through, 0)
+        gradients.append(Linear(windows(image, config).T @ through, through.sum(0)))
+        return jax.tree.map(jnp.add, total, Detector(*reversed(gradients))), None
 
-    gradient = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, raw), (images, cotangents))[0]
+    gradient = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, raw), (images, known, cotangents))[0]
     return to_detector(gradient)[0], None, None
 
 

@@ -238,7 +238,6 @@ def one_line(errors: str) -> str:
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--validation-fraction", "1"], "--validation-fraction"),
         (["--train-size", "3"], "--train-size"),
-        (["--stop", "bernoulli"], "--stop bernoulli does nothing without --model dt-ram"),
         (["--latency", "none"], "does nothing without --model dt-ram"),
         (["--discount", "0.5"], "does nothing without --credit every"),
         (["--muon-rate", "2"], "does nothing without --optimizer muon"),

@@ -31,8 +31,9 @@ class Config:
     oracle: str = ""
     """checkpoint or run of an agent whose frozen discriminator pays the reward; this agent's own if empty"""
 
-    stop: Literal["threshold", "bernoulli"] = "threshold"
-    """dt-ram. threshold: it answers once the stop probability exceeds 1/2 (the authors); bernoulli: it is drawn"""
+    stop: Literal["threshold", "bernoulli"] = "bernoulli"
+    """dt-ram. bernoulli: whether it answers is drawn; threshold: it does once the stop probability exceeds 1/2 (the
+    authors)"""
     latency: Literal["discount", "none", "always", "right", "weighted"] = "discount"
     """dt-ram's price of a glimpse. discount: reward * 0.99^glimpses; the others subtract a tenth of the time used:
     always, when right, or weighted by the reward (accuracy rewards: by the batch's accuracy)"""
@@ -145,7 +146,6 @@ class Config:
         if self.spread_epochs and self.data not in ("fresh", "published-fresh"):
             raise UserError(f"--spread-epochs needs new canvases every epoch: --data fresh, not {self.data}")
         for name, needed, value in (
-            ("stop", "model", "dt-ram"),
             ("latency", "model", "dt-ram"),
             ("discount", "credit", "every"),
             ("muon_rate", "optimizer", "muon"),

@@ -11,6 +11,8 @@ from irrl.recurrent import (
     Linear,
     gaussian_log_prob,
     initial_linear,
+    light_gru,
+    replayed_light_gru,
     replayed_relu_core,
     replayed_relu_layer,
 )
@@ -41,20 +43,40 @@ def test_layer_gradient_is_that_of_relu_of_the_layer(seed, rows):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
+def test_light_gru_by_hand():
+    # A gate logit of log 3 takes on 3/4 of the candidate; relu(-5) = 0, so a quarter of 8 is left.
+    gated, hidden = light_gru(jnp.array([[2.0, -5.0, np.log(3), np.log(3)]]), jnp.array([[6.0, 8.0]]))
+    np.testing.assert_allclose(gated, [[2, 0, 0.75, 0.75]], rtol=1e-6)
+    np.testing.assert_allclose(hidden, [[3, 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("core", ["relu", "light-gru"])
 @pytest.mark.parametrize("time", [1, 2, 6])
-def test_core_gradient_is_that_of_the_plain_recurrence(time):
+def test_core_gradient_is_that_of_the_plain_recurrence(time, core):
     keys = jax.random.split(jax.random.key(time), 4)
-    from_inputs, from_hidden = initial_linear(3, 4, key=keys[0]), initial_linear(4, 4, key=keys[1])
+    terms = 4 if core == "relu" else 8
+    from_inputs, from_hidden = initial_linear(3, terms, key=keys[0]), initial_linear(4, terms, key=keys[1])
     inputs, cotangent = jax.random.normal(keys[2], (time, 5, 3)), jax.random.normal(keys[3], (time, 5, 4))
 
     def plain(from_inputs, from_hidden, inputs):
-        hidden, states = jnp.zeros((5, 4)), []
+        hidden, gated, states, gates = jnp.zeros((5, 4)), None, [], []
         for now in inputs:
-            hidden = jax.nn.relu(from_inputs(now) + from_hidden(hidden))
+            both = from_inputs(now) + from_hidden(hidden)
+            if core == "relu":
+                hidden = jax.nn.relu(both)
+            else:
+                gated, hidden = light_gru(both, hidden)
             states.append(hidden)
-        return jnp.stack(states)
+            gates.append(gated)
+        return jnp.stack(states), gates
 
-    states, pullback = jax.vjp(plain, from_inputs, from_hidden, inputs)
-    replayed = jax.vjp(lambda *a: replayed_relu_core(*a, states), from_inputs, from_hidden, inputs)[1]
+    states, pullback, gates = jax.vjp(plain, from_inputs, from_hidden, inputs, has_aux=True)
+
+    def replay(*args):
+        if core == "relu":
+            return replayed_relu_core(*args, states)
+        return replayed_light_gru(*args, jnp.stack(gates), states)
+
+    replayed = jax.vjp(replay, from_inputs, from_hidden, inputs)[1]
     for ours, theirs in zip(jax.tree.leaves(replayed(cotangent)), jax.tree.leaves(pullback(cotangent)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -112,6 +112,63 @@ def _relu_core_backward(saved, cotangents):
 replayed_relu_core.defvjp(_relu_core_forward, _relu_core_backward)
 
 
+def light_gru(terms: Float[Array, "*batch terms"], hidden: Float[Array, "*batch hidden"]) -> tuple[Array, Array]:
+    """A step of the light gated recurrent unit (Ravanelli et al. 2018): `h_t = (1 - z) h_{t-1} + z relu(a)`.
+
+    Args:
+        terms: a and the logit of the update gate z, side by side; both are affine in input and `h_{t-1}`.
+
+    Returns:
+        `relu(a)` and z side by side, and `h_t`.
+    """
+    candidate, gate = jnp.split(terms, 2, axis=-1)
+    candidate, gate = jax.nn.relu(candidate), jax.nn.sigmoid(gate)
+    return jnp.concatenate([candidate, gate], axis=-1), hidden + gate * (candidate - hidden)
+
+
+@jax.custom_vjp
+def replayed_light_gru(
+    from_inputs: Linear,
+    from_hidden: Linear,
+    inputs: Float[Array, "time batch inputs"],
+    gated: Float[Array, "time batch terms"],
+    hidden: Float[Array, "time batch hidden"],
+) -> Float[Array, "time batch hidden"]:
+    """`gated_t, h_t = light_gru(from_inputs(x_t) + from_hidden(h_{t-1}), h_{t-1})`, `h_0 = 0`, all known already."""
+    return hidden
+
+
+def _light_gru_forward(from_inputs, from_hidden, inputs, gated, hidden):
+    return hidden, (from_inputs, from_hidden, inputs, gated, hidden)
+
+
+def _light_gru_backward(saved, cotangents):
+    from_inputs, from_hidden, inputs, gated, hidden = saved
+    before = jnp.concatenate([jnp.zeros_like(hidden[:1]), hidden[:-1]])
+
+    def step(later, now):
+        gated, before, cotangent = now
+        candidate, gate = jnp.split(gated, 2, axis=-1)
+        cotangent = cotangent + later
+        of_candidate = jnp.where(candidate > 0, cotangent * gate, 0)
+        of_gate = cotangent * (candidate - before) * gate * (1 - gate)
+        terms = jnp.concatenate([of_candidate, of_gate], axis=-1)
+        return cotangent * (1 - gate) + terms @ from_hidden.weight.T, terms
+
+    _, terms = jax.lax.scan(step, jnp.zeros_like(hidden[0]), (gated, before, cotangents), reverse=True)
+
+    def rows(array):
+        return array.reshape(-1, array.shape[-1])
+
+    bias = rows(terms).sum(0)
+    gradient_inputs = Linear(rows(inputs).T @ rows(terms), bias)
+    gradient_hidden = Linear(rows(hidden[:-1]).T @ rows(terms[1:]), bias)
+    return gradient_inputs, gradient_hidden, (rows(terms) @ from_inputs.weight.T).reshape(inputs.shape), None, None
+
+
+replayed_light_gru.defvjp(_light_gru_forward, _light_gru_backward)
+
+
 def gaussian_log_prob(
     sample: Float[Array, "*batch dimensions"], mean: Float[Array, "*batch dimensions"], std: float
 ) -> Float[Array, "*batch"]:

@@ -76,7 +76,11 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
             where = params.encoder_location(relu(params.sensor_location(told)))
             if config.encoding == "film":
                 what = what * (1 + params.encoder_scale(relu(params.sensor_location(told))))
-            hidden = relu(params.core_input(relu(what + where)) + params.core_hidden(hidden))
+            encoding, before = relu(what + where), hidden
+            hidden = relu(params.core_input(encoding) + params.core_hidden(before))
+            if config.core == "light-gru":
+                update = jax.nn.sigmoid(params.core_gate_input(encoding) + params.core_gate_hidden(before))
+                hidden = (1 - update) * before + update * hidden
             read = hidden if config.policy_trains == "core" else stop(hidden)
             if config.locator_core_units:
                 read = own = relu(params.locator_core_input(read) + params.locator_core_hidden(own))
@@ -139,6 +143,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"credit": "every", "locations": "relative", "baseline": "label", "policy_trains": "core"},
         {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},
+        {"core": "light-gru", "core_start": "identity", "policy_trains": "core"},
         {"policy_reads": "place", "locations": "relative"},
         {"locator_core_units": 6, "core_start": "identity"},
         {"locator_core_units": 6, "policy_reads": "place", "policy_trains": "core", "locations": "relative"},
@@ -211,7 +216,9 @@ def test_replay_gives_back_what_the_rollout_computed(canvases):
     assert outputs.action_log_probs.shape == (5, 8)
 
 
-@pytest.mark.parametrize("changed", [{}, {"encoding": "film"}, {"sensor_location": "ink", "scales": 2}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{}, {"encoding": "film"}, {"sensor_location": "ink", "scales": 2}, {"core": "light-gru"}], ids=str
+)
 def test_perceiving_the_same_glimpses_gives_the_same_hidden_states(canvases, changed):
     config = Config(**{**vars(SMALL), **changed})
     params = initial_params(config, key=jax.random.key(1))

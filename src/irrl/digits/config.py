@@ -78,6 +78,8 @@ class Config:
     """hidden units of the policy"""
     locator_core_units: int = 0
     """units of a recurrent layer of the policy's own, which reads the core's hidden state (DRAM); 0: none"""
+    core: Literal["relu", "light-gru"] = "relu"
+    """the recurrent core. relu: each state from the last alone; light-gru: units choose how far to keep the last"""
     core_start: Literal["uniform", "identity"] = "uniform"
     """first recurrent weights. uniform: like every layer's; identity: each unit begins by keeping its value"""
     location_std: float = 0.05

@@ -15,15 +15,24 @@ from irrl.digits.data import CLASSES
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import (
     Params,
+    core_layers,
     discriminator_log_probs,
     encode,
     encoder_layers,
     film,
+    remember,
     sense,
     sensor_layers,
     what_and_where,
 )
-from irrl.recurrent import Linear, gaussian_log_prob, replayed_layer, replayed_relu_core, replayed_relu_layer
+from irrl.recurrent import (
+    Linear,
+    gaussian_log_prob,
+    replayed_layer,
+    replayed_light_gru,
+    replayed_relu_core,
+    replayed_relu_layer,
+)
 
 
 class Draws(NamedTuple):
@@ -46,6 +55,8 @@ class Rollout(NamedTuple):
     modulation: Float[Array, "time batch 3*hidden_units"] | None
     """FiLM's terms: what, scale and shift"""
     encoding: Float[Array, "time batch hidden_units"]
+    gated: Float[Array, "time batch 2*hidden_units"] | None
+    """Li-GRU: candidates and update gates"""
     hidden: Float[Array, "time batch hidden_units"]
     locator_core: Float[Array, "time batch locator_core_units"] | None
     """the policy's own recurrent state"""
@@ -106,6 +117,7 @@ def rollout(
     """Run the agent on `canvases[index]`, for all the glimpses that it may take: it may have answered before."""
     pooled = pyramid(canvases[index], scales=config.scales, scale_factor=config.scale_factor)
     encoder = encoder_layers(params)
+    from_inputs, from_hidden = core_layers(params)
     biases = jnp.broadcast_to(params.locator_mean.bias, (config.most_glimpses, 2))
 
     def step(carry, now):
@@ -114,7 +126,7 @@ def rollout(
         trail, sensor_inputs = what_and_where(params, trail, seen, location, config.patch)
         sensed = sense(params, sensor_inputs)
         modulation, encoding = encode(encoder, sensed)
-        hidden = jax.nn.relu(params.core_input(encoding) + params.core_hidden(hidden))
+        gated, hidden = remember(from_inputs(encoding) + from_hidden(hidden), hidden)
         if params.locator_core_input and params.locator_core_hidden:
             own = jax.nn.relu(params.locator_core_input(hidden) + params.locator_core_hidden(own))
         for_policy = read_by_policy(hidden if own is None else own, sensor_inputs, clock, config)
@@ -124,7 +136,7 @@ def rollout(
         stop = jnp.zeros(threshold.shape, bool)
         if params.locator_stop is not None:
             stop = jnp.exp(stop_log_probs(params.locator_stop, locator)[0]) > threshold
-        kept = Rollout(sensor_inputs, sensed, modulation, encoding, hidden, own, locator, sample, stop)
+        kept = Rollout(sensor_inputs, sensed, modulation, encoding, gated, hidden, own, locator, sample, stop)
         location = jnp.clip(sample, -1, 1)
         return (hidden, own, location, location, trail), kept
 
@@ -156,7 +168,11 @@ def replay(params: Params, rolled: Rollout, config: Config) -> Outputs:
         parts = jnp.split(sensed, 2, axis=-1), jnp.split(rows(rolled.modulation), [config.hidden_units], axis=-1)
         modulation = [replayed_layer(*layer) for layer in zip(encoder, *parts, strict=True)]
         encoding = film(jnp.concatenate(modulation, axis=-1))
-    hidden = replayed_relu_core(params.core_input, params.core_hidden, encoding.reshape(time, batch, -1), rolled.hidden)
+    encoding = encoding.reshape(time, batch, -1)
+    if rolled.gated is None:
+        hidden = replayed_relu_core(*core_layers(params), encoding, rolled.hidden)
+    else:
+        hidden = replayed_light_gru(*core_layers(params), encoding, rolled.gated, rolled.hidden)
     for_policy = hidden if config.policy_trains == "core" else rolled.hidden
     if params.locator_core_input and params.locator_core_hidden:
         layers = params.locator_core_input, params.locator_core_hidden

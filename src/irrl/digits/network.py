@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
-from irrl.recurrent import Linear, initial_linear
+from irrl.recurrent import Linear, initial_linear, light_gru
 
 
 class Params(NamedTuple):
@@ -35,6 +35,9 @@ class Params(NamedTuple):
     locator_core_input: Linear | None = None
     """the policy's own recurrent layer, on top of the core"""
     locator_core_hidden: Linear | None = None
+    core_gate_input: Linear | None = None
+    """Li-GRU: how far each unit of the core takes on what is new"""
+    core_gate_hidden: Linear | None = None
 
 
 def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
@@ -59,6 +62,8 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     if config.baseline == "label":
         sizes["critic"] = (hidden + CLASSES, hidden)
         sizes["baseline_hope"] = (1, config.most_glimpses)
+    if config.core == "light-gru":
+        sizes |= {"core_gate_input": (hidden, hidden), "core_gate_hidden": (hidden, hidden)}
     if own := config.locator_core_units:
         sizes |= {"locator_core_input": (hidden, own), "locator_core_hidden": (own, own)}
     keys = dict(zip(sizes, jax.random.split(key, len(sizes)), strict=True))
@@ -67,6 +72,8 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
         recurrent = {"core_hidden": params.core_hidden, "locator_core_hidden": params.locator_core_hidden}
         start = {name: Linear(jnp.eye(len(layer.bias)), layer.bias) for name, layer in recurrent.items() if layer}
         params = params._replace(**start)
+    if gate := params.core_gate_input:
+        params = params._replace(core_gate_input=gate._replace(bias=gate.bias + GATE_START))
     if config.location_bias == "sweep":
         path = sweep(config.most_glimpses - 1)
         bias = jnp.diff(path, axis=0, prepend=0) if config.locations == "relative" else jnp.arctanh(path)
@@ -76,6 +83,9 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
         params = params._replace(locator_mean=params.locator_mean._replace(weight=jnp.zeros((config.locator_units, 2))))
     return params
 
+
+GATE_START = 2.0
+"""Logit that a Li-GRU's update gates begin with: they take on most of what is new, as a core without gates does."""
 
 SWEPT = 0.45
 """Half the side of the square that a sweep covers, in units of half a canvas."""
@@ -140,7 +150,12 @@ def encoder_layers(params: Params) -> tuple[Linear, ...]:
     patch, location, scale = params.encoder_patch, params.encoder_location, params.encoder_scale
     if scale is None:
         return (Linear(jnp.concatenate([patch.weight, location.weight]), patch.bias + location.bias),)
-    return patch, Linear(*(jnp.concatenate(parts, axis=-1) for parts in zip(scale, location, strict=True)))
+    return patch, beside(scale, location)
+
+
+def beside(*layers: Linear) -> Linear:
+    """Layers of one input as a single one, which gives their outputs side by side."""
+    return Linear(*(jnp.concatenate(parts, axis=-1) for parts in zip(*layers, strict=True)))
 
 
 def film(modulation: Float[Array, "*batch terms"]) -> Float[Array, "*batch terms//3"]:
@@ -174,12 +189,30 @@ def perceive(
     sensed = sense(params, sensor_inputs)
     encoding = encode(encoder_layers(params), sensed)[1]
 
+    from_inputs, from_hidden = core_layers(params)
+
     def step(hidden, from_encoding):
-        hidden = jax.nn.relu(from_encoding + params.core_hidden(hidden))
+        hidden = remember(from_encoding + from_hidden(hidden), hidden)[1]
         return hidden, hidden
 
     start = jnp.zeros(sensor_inputs.shape[1:2] + params.core_hidden.bias.shape)
-    return jax.lax.scan(step, start, params.core_input(encoding))[1]
+    return jax.lax.scan(step, start, from_inputs(encoding))[1]
+
+
+def core_layers(params: Params) -> tuple[Linear, Linear]:
+    """What the core makes of the encoding and of its last state; a Li-GRU's gates come after its candidates."""
+    if params.core_gate_input is None or params.core_gate_hidden is None:
+        return params.core_input, params.core_hidden
+    return beside(params.core_input, params.core_gate_input), beside(params.core_hidden, params.core_gate_hidden)
+
+
+def remember(
+    terms: Float[Array, "batch terms"], hidden: Float[Array, "batch hidden_units"]
+) -> tuple[Float[Array, "batch terms"] | None, Float[Array, "batch hidden_units"]]:
+    """A step of the core from the sum of what `core_layers` say: a Li-GRU's candidates and gates, and the new state."""
+    if terms.shape == hidden.shape:
+        return None, jax.nn.relu(terms)
+    return light_gru(terms, hidden)
 
 
 def discriminator_log_probs(

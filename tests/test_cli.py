@@ -240,6 +240,8 @@ def one_line(errors: str) -> str:
         (["--train-size", "3"], "--train-size"),
         (["--latency", "none"], "does nothing without --model dt-ram"),
         (["--discount", "0.5"], "does nothing without --credit every"),
+        (["--horizon", "infinite", "--discount", "0.5"], "does nothing without --credit every"),
+        (["--horizon", "infinite", "--credit", "every"], "takes a smaller one"),
         (["--muon-rate", "2"], "does nothing without --optimizer muon"),
         (["--oracle", "nowhere"], "nowhere"),
         (["--part", "7"], "does not divide --batch"),

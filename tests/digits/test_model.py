@@ -117,10 +117,12 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         stop_time = acting.sum().astype(int) - 1
         if config.credit == "every":
             paid = reward_of(log_q)
+            if config.horizon == "infinite":  # 40 more glimpses, at each of which the last answer is given again
+                paid = jnp.concatenate([paid, jnp.repeat(paid[-1], 40)])
             returns = jnp.stack([
                 sum((config.discount ** (later - time - 1) * paid[later] for later in range(time + 1, len(paid))), 0.0)
-                for time in range(len(paid))
-            ])  # fmt: skip
+                for time in range(len(log_q) - 1)
+            ] + [0.0])  # fmt: skip
             classification_loss = -log_q.mean()
         else:
             returns = reward_of(log_q[stop_time])
@@ -140,6 +142,7 @@ def plain_loss(params, canvases, index, labels, weights, config, key):
         {"reward_gradient": "stop"},
         {"reward_gradient": "leak"},
         {"credit": "every", "discount": 0.7, "location_bias": "sweep"},
+        {"credit": "every", "discount": 0.7, "horizon": "infinite"},
         {"credit": "every", "locations": "relative", "baseline": "label", "policy_trains": "core"},
         {"baseline": "label", "reward_gradient": "leak", "encoding": "film"},
         {"model": "dt-ram"},

@@ -26,6 +26,8 @@ class Config:
     """last: the answer after the last glimpse is trained and rewarded; every: the answer after each glimpse is"""
     discount: float = 1.0
     """with credit every: weight of a reward one glimpse later"""
+    horizon: Literal["finite", "infinite"] = "finite"
+    """with credit every. finite: each answer is paid once; infinite: the last one as if it stood for ever"""
     baseline: Literal["state", "label"] = "state"
     """what the baseline knows. state: the hidden state; label: also the label, and what the agent makes of it so far"""
     oracle: str = ""
@@ -150,10 +152,13 @@ class Config:
         for name, needed, value in (
             ("latency", "model", "dt-ram"),
             ("discount", "credit", "every"),
+            ("horizon", "credit", "every"),
             ("muon_rate", "optimizer", "muon"),
         ):
             if getattr(self, name) != getattr(type(self), name) and getattr(self, needed) != value:
                 raise UserError(f"{flag(name)} {getattr(self, name)} does nothing without {flag(needed)} {value}")
+        if self.horizon == "infinite" and self.discount == 1:
+            raise UserError("--horizon infinite adds up for ever with --discount 1; it takes a smaller one")
         if self.model == "dt-ram" and self.credit == "every":
             raise UserError("--credit every does not go with --model dt-ram: its answer counts when it stops")
         if self.part and self.batch % self.part:

@@ -132,7 +132,7 @@ def loss(
     correct = outputs.log_probs[-1].argmax(-1) == labels
     if config.model == "dt-ram":
         reward = less_latency(reward, rolled.stop_time, correct, weights, config)
-    returns = returns_to_come(reward, config.discount) if config.credit == "every" else reward[0]
+    returns = returns_to_come(paid(reward, config), config.discount) if config.credit == "every" else reward[0]
     acting = jnp.arange(len(rolled.stops))[:, None] <= rolled.stop_time
     policy_loss, baseline_loss = jax.vmap(reinforce_with_baseline, in_axes=(1, -1, 1, 1))(
         outputs.action_log_probs, returns, baselines(params, rolled, labels, config), acting
@@ -143,6 +143,15 @@ def loss(
     means = losses, correct, reward.mean(0), classification_loss, baseline_loss, rolled.stop_time + 1
     sums = Metrics(weights.sum(), *((weights * values).sum() for values in means))
     return sums.loss, sums
+
+
+def paid(reward: Float[Array, "time batch"], config: Config) -> Float[Array, "time batch"]:
+    """What each answer is paid under dense credit: its reward, and the last one's for ever if the horizon is infinite.
+
+    A finite sum of rewards to come has ever fewer terms, and so ever less weight, as the last answer comes nearer,
+    though that is the one that counts.
+    """
+    return reward if config.horizon == "finite" else reward.at[-1].divide(1 - config.discount)
 
 
 def less_latency(

@@ -15,7 +15,7 @@ from irrl.recurrent import gaussian_log_prob
 SMALL = Config(data="fixed", canvas=20, patch=4, scales=2, glimpses=5, sensor_units=6, hidden_units=7, locator_units=5)
 
 LEARNING = ("credit", "discount", "baseline", "sensor_location", "encoding", "core_start", "locations", "location_bias")
-LEARNING += ("policy_reads", "policy_trains", "reinforce_weight")
+LEARNING += ("policy_reads", "policy_trains", "reinforce_weight", "horizon", "core")
 FAST = {name: getattr(preset("fast"), name) for name in LEARNING} | {"locator_core_units": 6}
 """The preset fast, but for its sizes."""
 

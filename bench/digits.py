@@ -35,7 +35,8 @@ def useful_flops(config: Config) -> int:
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
     sensor = (config.glimpse_features + config.place_features) * units
-    trunk = (3 if config.encoding == "film" else 2) * units * hidden + 2 * hidden * hidden
+    core = (4 if config.core == "light-gru" else 2) * hidden * hidden
+    trunk = (3 if config.encoding == "film" else 2) * units * hidden + core
     own = config.locator_core_units
     policy = (3 if config.policy_trains == "core" or own else 2) * config.policy_features * locator + 3 * locator * 2
     policy += ((3 if config.policy_trains == "core" else 2) * hidden + 3 * own) * own

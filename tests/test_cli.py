@@ -238,6 +238,7 @@ def one_line(errors: str) -> str:
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--validation-fraction", "1"], "--validation-fraction"),
         (["--train-size", "3"], "--train-size"),
+        (["--stop", "threshold"], "does nothing without --model dt-ram"),
         (["--latency", "none"], "does nothing without --model dt-ram"),
         (["--discount", "0.5"], "does nothing without --credit every"),
         (["--horizon", "infinite", "--discount", "0.5"], "does nothing without --credit every"),

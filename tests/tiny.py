@@ -21,7 +21,8 @@ FLAGS = flags_of(SETTINGS)
 FASTER = {
     "data": "fresh", "spread_epochs": 5, "decay_epochs": 9, "credit": "every", "discount": 0.8, "optimizer": "muon",
     "baseline": "label", "sensor_location": "ink", "encoding": "film", "locations": "relative", "policy_reads": "place",
-    "policy_trains": "core", "locator_core_units": 8, "part": 8,
+    "policy_trains": "core", "locator_core_units": 8, "part": 8, "core": "light-gru", "core_start": "identity",
+    "horizon": "infinite", "location_bias": "sweep",
 }  # fmt: skip
 """What the presets for fast learning add."""
 

@@ -102,6 +102,17 @@ def replace_file(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse, before anything is computed, a folder that cannot be made: a file stands there or where it should lie.
+
+    Raises:
+        UserError: which file.
+    """
+    above = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not above.is_dir():
+        raise UserError(f"{path}: not a folder, for {above} is a file; give another --out")
+
+
 def sync(path: Path) -> None:
     """Wait until the file or folder at `path` is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -57,6 +57,8 @@ class Study:
     """their settings, by name"""
     curve: Callable[[Mapping[str, Any]], Curve | None]
     """settings -> the published curve, if there is one of the same task"""
+    idle: Callable[[Mapping[str, Any]], Set[str]] = lambda settings: frozenset()
+    """settings -> those that do nothing beside the others, and count as the defaults"""
     most: float | int | None = None
     """the highest score, as shown"""
 
@@ -116,6 +118,7 @@ def groups_of(study: Study, paths: Sequence[Path]) -> list[Group]:
     members: list[tuple[dict[str, Any], dict[int, Path]]] = []
     for folder in run_folders(paths):
         settings = {**study.defaults, **read_config(folder, study.task)}  # an older run has not every field
+        settings |= {name: study.defaults[name] for name in study.idle(settings)}
         seed = settings.pop("seed")
         settings = {name: value for name, value in settings.items() if name not in study.free}
         seeds = next((seeds for other, seeds in members if other == settings), None)
@@ -204,7 +207,9 @@ def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
     def of_preset(settings: Mapping[str, Any]) -> tuple[str, list[str]]:
         # The nearest preset, and the settings in which this differs from it.
         changed = {
-            preset: [name for name in settings if name not in {"reward", *study.named} and settings[name] != its[name]]
+            preset: [
+                name for name in settings if name not in {"reward", *study.named} and settings[name] != its.get(name)
+            ]
             for preset, its in study.presets.items()
         }
         return min(changed.items(), key=lambda found: len(found[1]))
@@ -227,7 +232,8 @@ def _group(study: Study, settings: dict[str, Any], label: str, folders: dict[int
     curves = []
     for folder in (folders[seed] for seed in sorted(folders)):
         rows = read_rows(folder / "metrics.jsonl")
-        curves.append({row[study.unit]: row[study.score] for row in rows if study.score in row})
+        measured = (row for row in rows if isinstance(row.get(study.score), float | int) and study.unit in row)
+        curves.append({row[study.unit]: row[study.score] for row in measured})
         if not curves[-1]:
             raise UserError(f"{folder}: no {study.score.replace('_', ' ')} there yet: leave it out, or train on")
     common = sorted(set.intersection(*map(set, curves)))

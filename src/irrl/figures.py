@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from irrl.checkpoint import replace_by
+from irrl.checkpoint import check_folder, replace_by
 from irrl.comparison import Curve, Group
 from irrl.errors import UserError
 from irrl.stats import bootstrap_interval
@@ -27,10 +27,11 @@ STYLES = (("-", 0), ("-.", 0.4), (":", 0.25))
 """Line style and paleness, in turns, of groups with the same reward."""
 
 
-def check_format(out: Path) -> None:
-    """Refuse a kind of picture that `write_figure` cannot write, before anything is computed."""
+def check_picture(out: Path) -> None:
+    """Refuse a picture that `write_figure` cannot write there, before anything is computed."""
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: its name must end with one of {', '.join(FORMATS)}")
+    check_folder(out.parent)
 
 
 def write_figure(figure: Figure, out: Path) -> None:

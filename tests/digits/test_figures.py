@@ -65,6 +65,26 @@ def test_runs_are_grouped_by_all_but_seed_and_budget(runs):
     np.testing.assert_array_equal(groups[0].scores[:, 0], [0.3, 0.5, 0.4])
 
 
+def test_how_agents_would_stop_that_never_do_makes_no_difference(tmp_path):
+    stops = ["threshold", "bernoulli"]
+    runs = [write_run(tmp_path / stop, constant(0.1), stop=stop, seed=seed) for seed, stop in enumerate(stops)]
+    assert [group.seeds for group in groups_of(runs)] == [(0, 1)]
+    deciding = [write_run(tmp_path / f"d-{stop}", constant(0.1), stop=stop, model="dt-ram") for stop in stops]
+    assert [group.label for group in groups_of(deciding)] == [f"clipped-linear, stop {stop}" for stop in stops]
+
+
+def test_a_run_of_a_later_version_is_compared_all_the_same(tmp_path):
+    wide = dataclasses.asdict(preset("ram8"))
+    runs = [write_run(tmp_path / "new", constant(0.1)), write_run(tmp_path / "wide", constant(0.1), **wide)]
+    config = json.loads((runs[0] / "config.json").read_text())
+    config["config"]["future"] = 7
+    (runs[0] / "config.json").write_text(json.dumps(config))
+    with (runs[0] / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 99999, "epoch": 51, "validation_accuracy": null}\n')
+    labels = [group.label for group in groups_of(runs)]
+    assert labels == ["clipped-linear, preset paper, future 7", "clipped-linear, preset ram8"]
+
+
 def test_a_label_says_only_what_differs(tmp_path, runs):
     assert [group.label for group in groups_of([runs[0], runs[2]])] == ["clipped-linear", "accuracy"]
     hacking = write_run(tmp_path / "hacking", constant(0.7), reward="accuracy", oracle="runs/converged")
@@ -238,6 +258,8 @@ def test_bad_input_is_one_line(tmp_path, runs, capsys):
         (["figure", "ram", *runs, "--out", tmp_path / "x.jpeg"], ".png"),
         (["figure", "rams", *runs, "--out", tmp_path / "x.png"], "dt-ram"),
         (["figure", "ram", "--out", tmp_path / "x.png"], "RUNS"),
+        (["figure", "dt-ram", *runs, "--out", tmp_path / "x.png"], "none of these is one"),
+        (["figure", "ram", *runs, "--out", foreign / "config.json" / "x.png"], "config.json is a file"),
     ):
         assert run_cli("digits", *words) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()

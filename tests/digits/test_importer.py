@@ -97,6 +97,14 @@ def test_the_command_says_what_it_imported(tmp_path, capsys):
     assert irrl.load(out / "best.safetensors").config == preset("paper")
 
 
+def test_an_imported_agent_is_not_trained_on(imported, capsys):
+    before = (imported / "best.safetensors").read_bytes()
+    words = ["--preset", "paper", "--epochs", "1402", "--out", imported]
+    assert run("digits", "train", *words) == 2
+    assert "cannot be trained on" in one_line(capsys)
+    assert (imported / "best.safetensors").read_bytes() == before
+
+
 def test_a_folder_in_use_is_refused(tmp_path, imported, capsys):
     file, before = released(tmp_path / "ram.pth.tar"), (imported / "best.safetensors").read_bytes()
     (tmp_path / "other").mkdir()

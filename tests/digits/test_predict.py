@@ -230,6 +230,17 @@ def test_a_folder_and_two_pictures_of_one_name(model, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_where_drawings_should_go(model, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    image = saved(tmp_path / "a.png", seven())
+    for out in (file, file / "under"):
+        assert run("digits", "predict", model, image, "--out", out) == 2
+        said = capsys.readouterr()
+        assert f"{file} is a file" in said.err and not said.out
+    assert file.read_text() == "kept"
+
+
 @pytest.mark.parametrize("words", [[], ["--empty-images"]])
 def test_no_picture_at_all(model, capsys, words):
     assert run("digits", "predict", model, *words) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from irrl.comparison import Curve, Group, Study, compare, groups_of, table
-from irrl.figures import check_format, learning_curves, write_figure
+from irrl.figures import check_picture, learning_curves, write_figure
 
 
 def show_comparison(study: Study, runs: Sequence[Path], at: int | None, *, as_json: bool) -> None:
@@ -24,7 +24,7 @@ def draw_comparison(
     study: Study, runs: Sequence[Path], paper: Callable[[Sequence[Group]], dict[str, Curve]], out: Path
 ) -> None:
     """Draw runs' learning curves over those that `paper` has for them into a png, pdf or svg file."""
-    check_format(out)
+    check_picture(out)
     groups = groups_of(study, runs)
     write_figure(learning_curves(groups, paper(groups)), out)
     print(out)

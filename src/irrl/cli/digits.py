@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
-from irrl.digits.config import FREE, PRESETS, Config, preset
+from irrl.digits.config import FREE, PRESETS, Config, idle, preset
 from irrl.errors import UserError
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
@@ -29,7 +29,9 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "p
         if settings.get(name) and Path(settings[name]).exists():
             settings[name] = str(Path(settings[name]).resolve())
     first = preset(preset_name, **settings)
-    trainings = Trainings(flags, first, "digits", FREE, "epoch")
+    for name in idle(vars(first)) & settings.keys():
+        raise UserError(f"--{name} {settings[name]} does nothing without --model dt-ram")
+    trainings = Trainings(flags, first, "digits", FREE | idle(vars(first)), "epoch")
     from irrl.devices import use_cores
 
     use_cores(flags.threads)
@@ -314,9 +316,9 @@ def figure_command(name: Literal["ram", "dt-ram", "hacking"], runs: list[Path], 
         out: the picture: a png, pdf or svg file.
     """
     from irrl.cli.comparing import draw_comparison
-    from irrl.digits.comparison import STUDY, published
+    from irrl.digits.comparison import STUDY, published_of
 
-    draw_comparison(STUDY, runs, lambda groups: published(name), out)
+    draw_comparison(STUDY, runs, partial(published_of, name), out)
 
 
 @figure.command(name="noise")

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from irrl.checkpoint import replace_by
+from irrl.checkpoint import check_folder, replace_by
 from irrl.counting.evaluate import Agent, load_agent
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import KINDS
@@ -48,6 +48,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     if out is None:
         folder = model if model.is_dir() else model.parent
         out = folder / "figures" if model.exists() else Path(f"{model}-figures")
+    check_folder(out)
     scenes = scenes_for_testing(agent.config, 4 * cases, seed)
     # A film of nothing to be counted shows little.
     scenes = scenes.take(np.argsort(-np.minimum(scenes.count, 4) - (scenes.level == 2), kind="stable")[:cases])

@@ -1,11 +1,12 @@
 """What runs of the digits task are compared by, and the paper's learning curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from irrl.comparison import Curve, Study, read_curves
-from irrl.digits.config import FREE, PRESETS, Config
+from irrl.comparison import Curve, Group, Study, read_curves
+from irrl.digits.config import FREE, PRESETS, Config, idle
+from irrl.errors import UserError
 
 PUBLISHED = {"ram": "ram.csv", "dt-ram": "dt-ram.csv", "hacking": "ram-reward-hacking.csv"}
 """Files of published curves, by figure."""
@@ -14,6 +15,23 @@ PUBLISHED = {"ram": "ram.csv", "dt-ram": "dt-ram.csv", "hacking": "ram-reward-ha
 def published(figure: str) -> dict[str, Curve]:
     """The published learning curves of a figure (ram, dt-ram, hacking), by reward; accuracies as shares of 1."""
     return read_curves("irrl.digits", PUBLISHED[figure], unit="epoch", scale=100)
+
+
+def published_of(figure: str, groups: Sequence[Group]) -> dict[str, Curve]:
+    """`published(figure)`, for runs of which some belong into that figure.
+
+    Raises:
+        UserError: none does.
+    """
+    fits = {
+        "ram": ("model ram", lambda settings: settings["model"] == "ram"),
+        "dt-ram": ("model dt-ram", lambda settings: settings["model"] == "dt-ram"),
+        "hacking": ("an oracle", lambda settings: bool(settings["oracle"])),
+    }
+    what, fit = fits[figure]
+    if not any(fit(group.settings) for group in groups):
+        raise UserError(f"figure {figure}: its published curves are of runs with {what}, and none of these is one")
+    return published(figure)
 
 
 def _curve_name(settings: Mapping[str, Any]) -> str:
@@ -34,6 +52,7 @@ STUDY = Study(
     task="digits",
     defaults=asdict(Config()),
     free=FREE,
+    idle=idle,
     unit="epoch",
     score="validation_accuracy",
     title="validation accuracy (%)",

@@ -1,7 +1,8 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from irrl.errors import UserError
 from irrl.settings import check_positive, check_range, check_share, check_types, flag, preset_of
@@ -156,7 +157,10 @@ class Config:
             ("muon_rate", "optimizer", "muon"),
         ):
             if getattr(self, name) != getattr(type(self), name) and getattr(self, needed) != value:
-                raise UserError(f"{flag(name)} {getattr(self, name)} does nothing without {flag(needed)} {value}")
+                asked, default = getattr(self, name), getattr(type(self), name)
+                raise UserError(
+                    f"{flag(name)} {asked} does nothing without {flag(needed)} {value}; otherwise it is {default}"
+                )
         if self.horizon == "infinite" and self.discount == 1:
             raise UserError("--horizon infinite adds up for ever with --discount 1; it takes a smaller one")
         if self.model == "dt-ram" and self.credit == "every":
@@ -203,6 +207,11 @@ class Config:
         """Numbers that the policy reads."""
         state = self.locator_core_units or self.hidden_units
         return state + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
+
+
+def idle(settings: Mapping[str, Any]) -> Set[str]:
+    """Settings that do nothing beside the others: runs that differ in them only are alike."""
+    return frozenset() if settings["model"] == "dt-ram" else frozenset({"stop"})
 
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from irrl import keys
-from irrl.checkpoint import replace_by
+from irrl.checkpoint import check_folder, replace_by
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
@@ -80,6 +80,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     is_packaged = not model.exists()
     if out is None:
         out = Path(f"{model}-figures") if is_packaged else folder / "figures"
+    check_folder(out)
     watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
     frames = film(watched)
     pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}

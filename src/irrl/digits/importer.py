@@ -51,6 +51,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: already exists, and nothing there is overwritten; choose another folder")
+    checkpoint.check_folder(out.parent)
     config = preset("paper")
     saved = read_torch_file(file)
     try:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from irrl import checkpoint, rewards
-from irrl.checkpoint import replace_by, replace_file
+from irrl.checkpoint import check_folder, replace_by, replace_file
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
@@ -24,7 +24,7 @@ from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.errors import UserError
-from irrl.figures import check_format, write_figure
+from irrl.figures import check_picture, write_figure
 from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
@@ -96,8 +96,7 @@ def noise(
         UserError: a checkpoint is missing or damaged, the oracle's glimpses differ from a model's, there is no such
             reward, or models have different numbers of canvases.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: not a folder; give another --out")
+    check_folder(out)
     names = list(dict.fromkeys([*REWARDS, *more_rewards]))
     stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names)
     settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
@@ -112,7 +111,7 @@ def noise(
 
 def draw_violins(models: Sequence[Path], oracle: Path, out: Path, *, cases: int | None = None, seed: int = 0) -> None:
     """Draw how far each checkpoint's discriminator is from the oracle, into the picture `out`; see `noise`."""
-    check_format(out)
+    check_picture(out)
     write_figure(violins(stages_of(models, oracle, split="test", cases=cases, seed=seed, names=())), out)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt16
 from PIL import Image, ImageOps
 
+from irrl.checkpoint import check_folder
 from irrl.digits.draw import draw_answer, look
 from irrl.digits.evaluate import load_agent
 from irrl.errors import UserError
@@ -62,6 +63,7 @@ def predict(model: Path, images: list[Path], out: Path, *, seed: int) -> list[An
     for target in targets:
         if targets.count(target) > 1:
             raise UserError(f"two pictures would both be drawn into {target}: give them in two commands with own --out")
+    check_folder(out)
     agent = load_agent(model)
     canvases = np.stack([canvas_of(image, agent.config.canvas) for image in images])
     cases = look(agent, canvases, [None] * len(canvases), seed=seed)

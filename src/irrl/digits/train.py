@@ -238,6 +238,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     oracle = oracle_of(config)
     paid_by = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
     if restored := run.restore():
+        if not any(name.startswith("optimizer.") for name in restored.arrays):
+            raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
         if restored.state.get("oracle", paid_by.get("oracle")) != paid_by.get("oracle"):
             raise UserError(f"--oracle {config.oracle}: its weights are not those with which this run began")

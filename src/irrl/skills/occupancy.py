@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from irrl import checkpoint
-from irrl.checkpoint import replace_by
+from irrl.checkpoint import check_folder, replace_by
 from irrl.errors import UserError
 from irrl.films import write_mp4
 from irrl.run import kept_checkpoints, read_config
@@ -105,6 +105,7 @@ def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> lis
     agent, config, rooms, at = agent_at(folder, iteration)
     start = agent_at(folder, 0)[0]
     out = folder / "figures" if out is None else out
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "occupancy.png", out / "skills.png"]
     _save(_occupancy_figure(rooms, start, agent, at), written[0])

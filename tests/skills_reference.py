@@ -41,7 +41,6 @@ class Learner:
     def __init__(self, tables, config, dynamics, reward):
         self.q, self.bonus_q, self.logits = (table.copy() for table in (tables.q, tables.bonus_q, tables.logits))
         self.config, self.dynamics, self.reward = config, dynamics, reward
-        self.state, self.gap = (int(number) for number in tables.chance)
 
     def iterate(self, chance, taken):
         """One iteration; among actions that are equally good but for rounding, those `taken` by the kernel."""

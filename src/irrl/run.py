@@ -178,6 +178,7 @@ class DiskRun(Run):
         """
         start = None if resume in ("auto", "never") else Path(resume)
         if start is not None:
+            check_single(start)
             start = start / "last.safetensors" if start.is_dir() else start
             _load_own(start, plan)
         try:
@@ -308,7 +309,7 @@ def read_config(folder: Path, task: str) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Describe what this process runs on: versions, git commit, hardware and command line; no host name."""
-    jax = sys.modules.get("jax")  # tabular tasks do without
+    jax = sys.modules.get("jax")
     packages = ["irrl", "jax", "jaxlib", "numpy", "optax", "scipy", "safetensors", "numba", "mujoco", "gymnasium"]
     versions = {"python": platform.python_version()}
     for package in packages:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 from PIL import Image
 
 import irrl
+from irrl import checkpoint
 from irrl.cli import main
 from irrl.comparison import groups_of
+from irrl.figures import COLORS
+from irrl.run import read_rows
 from irrl.skills.comparison import STUDY, published_for
 from irrl.skills.config import PRESETS
 from irrl.skills.evaluate import effective_skills, occupancy
+from irrl.skills.noise import noise_figure
 from kill_and_resume import kill_and_resume
 
 FLAGS = ["--rooms", "small", "--skills", "6", "--steps", "6", "--iterations", "2000"]
@@ -89,6 +94,8 @@ def test_published_curves_are_shown_for_the_papers_task_only(trained):
     groups = groups_of(STUDY, [trained])
     assert published_for(groups) == {}
     paper = dataclasses.asdict(PRESETS["paper"])
+    ours = dataclasses.replace(groups[0], settings=paper | {"reward": "log"})
+    assert published_for([*groups, ours])["clipped-linear"].score[-1] == 88
     assert STUDY.curve(paper).score[-1] == 88
     assert STUDY.curve(paper | {"disdain": 20.0, "ensemble": 2, "reward": "clipped-log"}).score[-1] == 87
     assert STUDY.curve(paper | {"disdain": 5.0, "ensemble": 2, "reward": "clipped-log"}) is None
@@ -100,6 +107,21 @@ def test_without_numba_it_says_what_to_install(tmp_path, capsys, monkeypatch):
     assert run("skills", "train", *FLAGS, "--out", tmp_path / "run") == 2
     assert "pip install 'irrl[skills]'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_noise_is_drawn_as_it_was_measured(trained, tmp_path):
+    assert run("skills", "noise", trained, "--out", tmp_path / "noise.svg") == 0
+    assert (tmp_path / "noise.svg").read_text().startswith("<?xml")
+    rows = [read_rows(trained / f"seed-{seed}" / "metrics.jsonl") for seed in (1, 2)]
+    (discriminator, bias, deviation) = noise_figure([trained]).axes
+    mean, log = discriminator.get_lines()[0], {line.get_label(): line for line in bias.get_lines()}["log"]
+    np.testing.assert_array_equal(mean.get_xdata(), [500, 1000, 1500, 2000])
+    for line, name in ((mean, "delta_bias"), (log, "noise_bias/log")):
+        expected = np.mean([[row[name] for row in seed] for seed in rows], axis=0)
+        np.testing.assert_allclose(line.get_ydata(), expected)
+    spread = [line.get_ydata() for line in deviation.get_lines() if line.get_color() == COLORS["accuracy"]]
+    expected = np.mean([[row["noise_variance/accuracy"] ** 0.5 for row in seed] for seed in rows], axis=0)
+    np.testing.assert_allclose(spread, [expected])
 
 
 def test_plain_lines_end_with_the_last_row(tmp_path, capsys):
@@ -131,6 +153,7 @@ def test_occupancy(trained, capsys):
         (["--threads", "0"], "--threads is 0"),
         (["--disdain", "20"], "--disdain pays for disagreement"),
         (["--iterations", "2.5"], "'2.5' is not a whole number"),
+        (["--batch", "2000000000"], "--batch is 2000000000; it must be from 1 to 100000"),
         (["--preset", "misspelt"], "unknown preset 'misspelt'"),
     ],
 )
@@ -140,6 +163,33 @@ def test_bad_flags(tmp_path, capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
+    def copied(name):
+        return shutil.copytree(trained / "seed-1", tmp_path / name)
+
+    unknown, foreign, other, metrics = map(copied, ("unknown", "foreign", "other", "metrics"))
+    config = json.loads((unknown / "config.json").read_text())
+    config["config"]["future"] = 1
+    (unknown / "config.json").write_text(json.dumps(config))
+    checkpoint.save(foreign / "last.safetensors", {"a": np.zeros(1)}, {"task": "digits", "epoch": 1})
+    config["config"] |= {"skills": 7}
+    del config["config"]["future"]
+    (other / "config.json").write_text(json.dumps(config))
+    (metrics / "last.safetensors").unlink()
+    for words, message in (
+        (["test", unknown], "unknown: settings that this version of irrl does not know"),
+        (["test", foreign], "last.safetensors: not of the run"),
+        (["test", other], "last.safetensors: not of the run"),
+        (["occupancy", metrics], "only its metrics were kept"),
+        (["test", trained, "--seed", -1], "--seed is -1"),
+        (["train", *FLAGS, "--out", tmp_path / "new", "--resume", trained], "holds several seeds"),
+    ):
+        assert run("skills", *words) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert not (metrics / "figures").exists() and not (tmp_path / "new").exists()
 
 
 def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys):

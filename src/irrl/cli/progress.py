@@ -78,7 +78,8 @@ class _Line(Listener):
         elif now - self._printed >= self._seconds_between or not self._steps_left:
             self._printed = now
             left = _duration(self._steps_left * self._seconds_per_step)
-            print(f"{self._describe(row)}  {left} left", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{self._describe(row)}  {left} left\n")  # at once: seeds side by side write lines, too
+            sys.stderr.flush()
 
     def close(self) -> None:
         """Leave the line as it stands."""

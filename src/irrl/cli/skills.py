@@ -39,6 +39,7 @@ def train_command(
     if threads < 1:
         raise UserError(f"--threads is {threads}; it must be at least 1")
     import_extra("numba", "skills")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tables need no accelerator, and should not take hold of one
     from irrl.cli.progress import ProgressLines
     from irrl.run import MemoryRun, Run, read_rows
     from irrl.skills.paid import compile_reward
@@ -154,3 +155,19 @@ def figure_command(runs: list[Path], /, *, out: Path) -> None:
     from irrl.skills.comparison import STUDY, published_for
 
     draw_comparison(STUDY, runs, published_for, out)
+
+
+@app.command(name="noise")
+def noise_command(runs: list[Path], /, *, out: Path) -> None:
+    """Draw how noisy the discriminator and every reward were along training, against the exact posterior.
+
+    Args:
+        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one row of pictures.
+        out: the picture: a png, pdf or svg file.
+    """
+    from irrl.figures import check_picture, write_figure
+    from irrl.skills.noise import noise_figure
+
+    check_picture(out)
+    write_figure(noise_figure(runs), out)
+    print(out)

@@ -51,8 +51,10 @@ class Config:
 
     def __post_init__(self):
         check_types(self)
-        for name in ("skills", "steps", "ensemble", "batch", "iterations", "log_every", "checkpoint_every"):
+        for name in ("iterations", "log_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 1)
+        for name in ("steps", "ensemble", "batch"):
+            check_range(name, getattr(self, name), 1, 100_000)
         check_range("skills", self.skills, 2, 6_000)  # softmax sums so many of exp(80) without overflow
         check_range("keep_every", self.keep_every, 0)
         check_range("seed", self.seed, 0, 2**32 - 1)

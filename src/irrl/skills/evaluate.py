@@ -44,7 +44,7 @@ def restored_agent(saved: Checkpoint) -> Agent:
         config = Config(**saved.state["config"])
         tables = Tables(**saved.arrays)
     except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint has what this version of irrl does not know: {error}") from None
+        raise UserError(f"it is of another task, or has what this version of irrl does not know: {error}") from None
     return agent_of(tables, config, rooms_of(config.rooms))
 
 

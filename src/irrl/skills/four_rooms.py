@@ -111,7 +111,10 @@ def parse(text: str, where: str) -> FourRooms:
             )
         inside = number - first not in (1, len(rows))
         if not (row[0] == row[-1] == "#" and (inside or set(row) == {"#"})):
-            raise UserError(f"{where}, row {number}: the border is open: the map must have walls (#) all round")
+            trailing = "; a space at its end is a cell, too" if row.endswith(" ") else ""
+            raise UserError(
+                f"{where}, row {number}: the border is open: the map must have walls (#) all round{trailing}"
+            )
     rooms = FourRooms(tuple(rows))
     if not len(rooms.cells):
         raise UserError(f"{where}, rows {first + 1} to {first + len(rows)}: no free cell (space) inside the walls")
@@ -132,7 +135,7 @@ def read_rooms(name: str) -> str:
     if name in ROOMS:
         return name
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--rooms {name}: neither small, large, nor a text file with a map ({error})") from error
     return "\n".join(parse(text, name).rows)

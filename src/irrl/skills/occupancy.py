@@ -17,6 +17,7 @@ from irrl.errors import UserError
 from irrl.films import write_mp4
 from irrl.run import kept_checkpoints, read_config
 from irrl.seeds import run_folders
+from irrl.settings import check_range
 from irrl.skills.config import FREE, Config
 from irrl.skills.evaluate import Agent, agent_of, ceiling, effective_skills, measure, occupancy
 from irrl.skills.four_rooms import FourRooms, rooms_of
@@ -39,13 +40,22 @@ def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config,
     Raises:
         UserError: there is no such run or checkpoint, or it is damaged.
     """
-    config = Config(**read_config(folder, "skills"))
+    try:
+        config = Config(**read_config(folder, "skills"))
+    except TypeError as error:
+        raise UserError(f"{folder}: settings that this version of irrl does not know: {error}") from None
     rooms = rooms_of(config.rooms)
     if iteration == 0:
         return agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0
     kept = kept_checkpoints(folder, "iteration")
-    last = folder / "last.safetensors"
-    saved = checkpoint.load(last if iteration is None else kept.get(iteration, last))
+    path = folder / "last.safetensors" if iteration is None else kept.get(iteration, folder / "last.safetensors")
+    if not path.exists():
+        raise UserError(f"{folder}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
+    saved = checkpoint.load(path)
+    asked = {name: value for name, value in asdict(config).items() if name not in FREE}
+    made = {**asdict(Config()), **saved.state.get("config", {})}
+    if saved.state.get("task") != "skills" or asked != {name: made[name] for name in asked}:
+        raise UserError(f"{path}: not of the run whose config.json lies there")
     if iteration not in (None, saved.state["iteration"]):
         known = ", ".join(f"{number:,}" for number in kept) or "none"
         raise UserError(
@@ -72,9 +82,10 @@ def test(path: Path, seed: int) -> dict[str, Any]:
     Raises:
         UserError: there is no checkpoint, or the seeds had different settings.
     """
+    check_range("seed", seed, 0, 2**32 - 1)
     folders = [folder for folder in run_folders([path]) if (folder / "last.safetensors").exists()]
     if not folders:
-        raise UserError(f"{path}: no checkpoint there yet: train on")
+        raise UserError(f"{path}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
     each, settings, highest = {}, None, 0.0
     for folder in folders:
         agent, config, rooms, iteration = agent_at(folder)
@@ -106,16 +117,16 @@ def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> lis
     start = agent_at(folder, 0)[0]
     out = folder / "figures" if out is None else out
     check_folder(out)
+    frames = [0, *(number for number in kept_checkpoints(folder, "iteration") if iteration is None or number <= at)]
+    if frames[-1] < at:
+        frames.append(at)
+    pictures = [_frame(folder, number) for number in frames] if len(frames) > 2 else []
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "occupancy.png", out / "skills.png"]
     _save(_occupancy_figure(rooms, start, agent, at), written[0])
     _save(_skills_figure(rooms, agent, config, at), written[1])
-    frames = [0, *(number for number in kept_checkpoints(folder, "iteration") if iteration is None or number <= at)]
-    if frames[-1] < at:
-        frames.append(at)
-    if len(frames) > 2:
+    if pictures:
         film = out / "skills.mp4"
-        pictures = [_frame(folder, number) for number in frames]
         replace_by(film, partial(write_mp4, pictures, milliseconds=300, last_milliseconds=3000))
         written.append(film)
     return written

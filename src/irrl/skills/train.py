@@ -78,8 +78,8 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
         iteration = until
         if not all(np.isfinite(table).all() for table in (tables.q, tables.bonus_q, tables.logits)):
             raise UserError(
-                f"a table became NaN or infinite before iteration {iteration}; the last checkpoint from before stands; "
-                "try another --reward or --learning-rate in another folder"
+                f"a table became NaN or infinite before iteration {iteration}; whatever checkpoint was made before "
+                "stands; try another --reward or --learning-rate in another folder"
             )
         run.progress(iteration, config.iterations)
         if iteration % config.log_every == 0 or iteration == config.iterations:
@@ -123,7 +123,7 @@ def train_all(
             with open_run(config) as run:
                 train(config, run, stopping)
         except (UserError, OSError) as error:
-            print(f"seed {config.seed}: {error}", file=sys.stderr)
+            sys.stderr.write(f"seed {config.seed}: {error}\n")  # at once: other seeds write lines too
             return error
 
     with ThreadPoolExecutor(threads) as pool:

@@ -1,0 +1,60 @@
+"""How noisy the discriminator and the rewards are along training: drawn from what training measured, exactly."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from irrl.comparison import Group, groups_of
+from irrl.figures import COLORS, OTHER_COLORS
+from irrl.skills.comparison import STUDY
+from irrl.skills.evaluate import NOISE_REWARDS
+
+DRAWN = ("linear", *(name for name in NOISE_REWARDS if name != "linear"))
+"""From the bottom up."""
+
+
+def noise_figure(runs: Sequence[Path]) -> Figure:
+    """A row of three pictures for each group of runs, means over its seeds.
+
+    The discriminator's noise `delta = q(z | s_T) - p(z | s_T)`, mean and standard deviation; then each reward's noise,
+    `g(q) - g(p)`, its mean (bias) and its standard deviation: what the reward would be off by, whichever was trained
+    with.
+
+    Raises:
+        UserError: as for `groups_of`.
+    """
+
+    def measured(metric: str) -> list[Group]:
+        return groups_of(replace(STUDY, score=metric), runs)
+
+    bias, variance = measured("delta_bias"), measured("delta_variance")
+    rewards = {name: [measured(f"noise_{what}/{name}") for what in ("bias", "variance")] for name in DRAWN}
+    figure = Figure(figsize=(13, 3.7 * len(bias)), layout="constrained")
+    for row, (axes, group) in enumerate(zip(figure.subplots(len(bias), 3, squeeze=False), bias, strict=True)):
+        mean, deviation = group.scores.mean(axis=0), np.sqrt(variance[row].scores).mean(axis=0)
+        axes[0].plot(group.at, mean, color="black", linewidth=1.3, label="mean")
+        axes[0].fill_between(group.at, mean - deviation, mean + deviation, color="0.8", label="standard deviation")
+        others = iter(OTHER_COLORS)
+        for name, (means, variances) in rewards.items():
+            # Linear rewards, clipped or not, are nearly alike: the one must be seen through the other.
+            style = {"color": COLORS.get(name) or next(others), "linewidth": 3.5 if name == "linear" else 1.3}
+            axes[1].plot(group.at, means[row].scores.mean(axis=0), label=name, **style)
+            axes[2].plot(group.at, np.sqrt(variances[row].scores).mean(axis=0), **style)
+        seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
+        axes[0].set(title=f"{group.label} ({seeds})", ylabel="discriminator noise q - p")
+        axes[1].set(ylabel="reward noise: bias")
+        axes[1].set_yscale("symlog", linthresh=0.01)
+        axes[2].set(ylabel="reward noise: standard deviation")
+        axes[2].set_yscale("symlog", linthresh=0.01)
+        for each in axes:
+            each.set(xlabel="iteration", xlim=(0, group.at[-1]))
+            each.xaxis.set_major_formatter(EngFormatter(sep=""))
+            each.spines[["top", "right"]].set_visible(False)
+            each.grid(alpha=0.25)
+        for each in axes[:2]:
+            each.legend(frameon=False, fontsize=8)
+    return figure

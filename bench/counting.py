@@ -82,7 +82,7 @@ def measure(config: Config, frames: int, steps: int, rounds: int) -> dict:
     order = np.resize(np.arange(4 * config.batch, dtype=np.int32), (steps, config.batch))
     everywhere = mesh(config.batch)
     round_ = Round(*on_every(everywhere, (tables, order)))
-    state = on_every(everywhere, initial_state(config))
+    state = on_every(everywhere, initial_state(config, tables))
     params = initial_params(config, key=jax.random.key(0))
     index = jnp.arange(config.batch)
     draws = draw(config, config.batch, key=jax.random.key(0))

@@ -9,10 +9,10 @@ import pytest
 
 from irrl.counting import network
 from irrl.counting.config import Config
-from irrl.counting.model import chances, draw, replay, rollout, tables_of, worth
-from irrl.counting.network import detect, find, for_pixels, initial_params, replayed_sums, strips, windows
+from irrl.counting.model import answers, chances, draw, look, nothing_seen, replay, rollout, tables_of, worth
+from irrl.counting.network import detect, find, for_pixels, initial_params, replayed_sums, strips, tell, windows
 from irrl.counting.scene import draw_scenes
-from irrl.counting.train import loss
+from irrl.counting.train import initial_state, loss
 from tiny import COUNTING
 
 CONFIG = Config(**COUNTING)
@@ -85,6 +85,48 @@ def test_a_robot_goes_where_it_decides_to():
     np.testing.assert_array_equal(np.asarray(draws.T) < right, rolled.right)
     assert (np.asarray(outputs.stop[-1]) == 1).all()
     assert (np.asarray(outputs.stop[:-1]) < 0.5).all()  # an untrained robot moves
+
+
+def test_a_robot_remembers_the_most_it_was_told():
+    rolled = rollout(PARAMS, TABLES, ALL, draw(CONFIG, 6, key=jax.random.key(1)), CONFIG)
+    told = np.stack([tell(PARAMS, sums, TABLES.goal) for sums in rolled.found.sums])
+    np.testing.assert_allclose(rolled.memory.most, [told[: n + 1].max(axis=0) for n in range(len(told))], rtol=1e-5)
+    assert (np.asarray(rolled.memory.most[-1]) > told[-1]).any()
+
+
+def test_the_gradient_is_that_of_the_same_walk_taken_step_by_step():
+    rolled = rollout(PARAMS, TABLES, ALL, draw(CONFIG, 6, key=jax.random.key(1)), CONFIG)
+    direction = jax.random.normal(jax.random.key(0), (CONFIG.steps, 6, CONFIG.classes))
+
+    def replayed(params):
+        return (replay(params, rolled, TABLES, ALL, CONFIG).log_probs * direction).sum()
+
+    def plain(params):
+        memory, said = nothing_seen(CONFIG, 6), []
+        for number in range(CONFIG.steps):
+            where = rolled.viewpoint[number]
+            _, memory, _ = look(params, rolled.images[number], TABLES.goal, memory, where, jnp.int32(number), CONFIG)
+            said.append(answers(params, memory))
+        return (jnp.stack(said) * direction).sum()
+
+    ours, theirs = (jax.value_and_grad(each)(PARAMS) for each in (replayed, plain))
+    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3 * float(jnp.abs(other).max()))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_an_untrained_robot_of_full_size_knows_nothing_and_tries_everything(seed):
+    config = Config()
+    scenes = draw_scenes(config, 16, np.random.default_rng(seed))
+    tables, everyone = tables_of(config, scenes), jnp.arange(16)
+    params = initial_state(replace(config, seed=seed), tables).params
+    rolled = rollout(params, tables, everyone, draw(config, 16, key=jax.random.key(seed)), config)
+    outputs = replay(params, rolled, tables, everyone, config)
+    nats = -np.take_along_axis(np.asarray(outputs.log_probs), np.asarray(tables.answer)[None, :, None], axis=-1)
+    assert nats.mean(axis=(1, 2)).max() < 2.5, "the answers' entropy is 1.7, that of guessing 1.9"
+    chosen = np.exp(outputs.direction_log_prob)
+    assert chosen.min() > 0.15 and chosen.max() < 0.85
+    assert outputs.stop[:-1].min() > 0.01 and outputs.stop[:-1].max() < 0.3
 
 
 @pytest.mark.parametrize(("policy", "viewpoints"), [("left", [0, -1, -2]), ("stay", [0])])

@@ -37,7 +37,7 @@ def test_rows_and_another_start(trained, capsys):
     assert run("counting", "train", *FLAGS, "--out", trained) == 0
     assert "64 episodes" in capsys.readouterr().out
     assert run("counting", "train", *FLAGS, "--latency", 0.5, "--out", trained) == 2
-    assert "latency: 0.02 -> 0.5" in capsys.readouterr().err
+    assert "latency: 0.01 -> 0.5" in capsys.readouterr().err
 
 
 def test_killed_and_resumed_to_the_last_bit(tmp_path):
@@ -52,7 +52,29 @@ def test_test(trained, capsys):
     confusion = np.array(result["confusion"])
     assert confusion.sum() == 20 == sum(result["moves"])
     assert result["accuracy"] == pytest.approx(np.trace(confusion) / 20)
-    assert result["ceiling"] == sorted(result["ceiling"])
+    assert result["all_seen_after"] == sorted(result["all_seen_after"])
+    assert len(result["by_moves"]) == 3
+
+
+def test_prospects_are_known_before_any_training(capsys):
+    assert run("counting", "prospects", "--scenes", 12, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    for moves, share in enumerate(result["all_seen_after"]):
+        assert share == pytest.approx(np.mean([scene["least_moves"] <= moves for scene in result["scenes"]]))
+    for scene in result["scenes"]:
+        assert len(scene["seen_from"]) == scene["count"]
+        at_once = all(0 in views for views in scene["seen_from"])
+        assert (scene["least_moves"] == 0) == at_once
+        views = np.bincount([view for views in scene["seen_from"] for view in views], minlength=12)
+        assert scene["best_view"] == views.max()
+
+
+def test_the_last_round_may_be_shorter(tmp_path):
+    short = [*FLAGS, "--out", tmp_path / "short"]
+    short[short.index("--episodes") + 1] = "40"
+    assert run("counting", "train", *short) == 0
+    rows = [json.loads(line) for line in (tmp_path / "short" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["episode"] for row in rows] == [32, 40]
 
 
 def test_both_simulators_show_the_robot_the_same(trained):
@@ -101,6 +123,7 @@ def test_figure_and_comparison(trained, tmp_path, capsys):
         ({"batch": 60, "part": 16}, "part"),
         ({"width": 8, "height": 8}, "no room"),
         ({"round": 100}, "multiple"),
+        ({"episodes": 100}, "multiple of --batch"),
         ({"goals": "gold"}, "name kinds"),
     ],
 )

@@ -120,7 +120,7 @@ def test_least_moves_are_those_of_the_shortest_walk():
                     shortest = min(shortest, moves)
         assert found.least_moves[index] == shortest
     assert (found.least_moves[scenes.count > 0] > 0).all()
-    assert found.ceiling(0) == (scenes.count == 0).mean()
+    assert found.all_seen_after(0) == (scenes.count == 0).mean()
     np.testing.assert_array_equal(found.best_view, seen.sum(axis=2).max(axis=1))
 
 

@@ -106,16 +106,59 @@ def test_command(
     scenes = scenes_for_testing(agent.config, episodes, seed)
     report = agent.test(scenes, simulator=simulator, seed=seed)
     known = prospects(agent.config, scenes)
-    ceiling = [known.ceiling(moves) for moves in range(agent.config.moves + 1)]
+    seen = [known.all_seen_after(moves) for moves in range(agent.config.moves + 1)]
     if as_json:
-        print(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed, "ceiling": ceiling}))
+        print(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed, "all_seen_after": seen}))
         return
     print(f"accuracy {report.accuracy:.2%} after {report.mean_moves:.2f} moves ({episodes} scenes, {simulator})")
     print("by count:   " + "  ".join(f"{count}: {share:.1%}" for count, share in report.by_count.items()))
     print("by level:   " + "  ".join(f"{level}: {share:.1%}" for level, share in report.by_level.items()))
     print("moves:      " + "  ".join(f"{moves}: {number}" for moves, number in enumerate(report.moves)))
-    print("all cubes can have been seen after")
-    print("            " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(ceiling)) + " moves")
+    print("after moves: " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(report.by_moves)))
+    print("all seen:    " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(seen)))
+
+
+@app.command(name="prospects")
+@settings_of(Config)
+def prospects_command(
+    *,
+    scenes: Whole = 1_000,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    **settings: Any,
+) -> None:
+    """Say what an all-knowing robot could do, before any training: in how many scenes the goal's cubes can be seen.
+
+    Args:
+        scenes: how many are drawn.
+        as_json: print JSON: also, scene by scene, from which viewpoints each of the goal's cubes is seen.
+    """
+    from irrl.settings import check_range
+
+    check_range("scenes", scenes, 1)
+    config = preset("fast", **settings)
+    import numpy as np
+
+    from irrl.counting.scene import prospects
+    from irrl.counting.scene_config import KINDS
+    from irrl.counting.source import scenes_for_testing
+
+    drawn = scenes_for_testing(config, scenes)
+    known = prospects(config, drawn)
+    seen = [known.all_seen_after(moves) for moves in range(config.moves + 1)]
+    if as_json:
+        each = [
+            {"goal": KINDS[goal], "count": int(count), "least_moves": int(moves), "best_view": int(best)}
+            | {"seen_from": [np.flatnonzero(views[:, cube]).tolist() for cube in np.flatnonzero(goals)]}
+            for goal, count, moves, best, views, goals in zip(
+                drawn.goal, drawn.count, known.least_moves, known.best_view, known.seen, drawn.is_goal, strict=True
+            )
+        ]
+        summary = {"all_seen_after": seen, "one_view_shows_all": known.one_view_shows_all}
+        print(json.dumps(summary | {"scenes": each}))
+        return
+    print("all of the goal's cubes can have been seen after so many moves:")
+    print("  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(seen)))
+    print(f"all at once, from the best viewpoint: {known.one_view_shows_all:.1%}")
 
 
 @app.command(name="draw")

@@ -17,7 +17,7 @@ class Config(SceneConfig):
     at once, random and left walk as far as they may"""
     reward: str = "clipped-linear"
     """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
-    latency: float = 0.02
+    latency: float = 0.01
     """share of the reward that a move costs"""
 
     block: int = 3
@@ -48,10 +48,10 @@ class Config(SceneConfig):
     part: int = 4
     """episodes whose gradient is taken at a time, so that it fits a processor's cache"""
     episodes: int = 2_000_000
-    """episodes of training; they come in rounds"""
+    """episodes of training; they come in rounds, of which the last may be shorter"""
     round: int = 16_384
     """episodes between rows of metrics, validations and checkpoints; their scenes are drawn together"""
-    validation_size: int = 1_000
+    validation_size: int = 2_000
     """scenes held out for validation"""
     seed: int = 1
     """decides everything random"""
@@ -78,6 +78,8 @@ class Config(SceneConfig):
             )
         if self.batch % self.part:
             raise UserError(f"--part is {self.part}, which does not divide --batch {self.batch}")
+        if self.episodes % self.batch:
+            raise UserError(f"--episodes is {self.episodes}; it must be a multiple of --batch {self.batch}")
         if self.round % (4 * self.batch):
             raise UserError(f"--round is {self.round}; it must be a multiple of four times --batch {self.batch}")
 
@@ -103,9 +105,9 @@ class Config(SceneConfig):
         return len(self.count_weights)
 
     @property
-    def rounds(self) -> int:
-        """Rounds of training."""
-        return -(-self.episodes // self.round)
+    def train_steps(self) -> int:
+        """Steps of the optimiser in all."""
+        return self.episodes // self.batch
 
 
 FREE = frozenset({"episodes", "keep_every"})

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
 from irrl.counting.config import Config
-from irrl.counting.model import Tables, draw, look, policy_logits, rollout, stopping, tables_of
+from irrl.counting.model import Tables, answers, draw, look, nothing_seen, policy_logits, rollout, stopping, tables_of
 from irrl.counting.network import Params, initial_params
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import LEVELS
@@ -53,6 +53,8 @@ class Report:
     """accuracy where the answer is 0, 1, ..., if there are such scenes"""
     by_level: dict[str, float]
     """accuracy where the goal's cubes are visible from the start, partial, and hidden"""
+    by_moves: list[float]
+    """accuracy of everybody's answer after 0, 1, ... moves, whether or not the robot stops there"""
     confusion: list[list[int]]
     """scenes by right answer (row) and answer (column)"""
     moves: list[int]
@@ -67,10 +69,9 @@ def _walk_batch(
     def walk(params, tables, draws):
         rolled = rollout(params, tables, jnp.arange(len(tables.goal)), draws, config)
         number = jnp.arange(config.steps)[:, None]
-        logits = policy_logits(params, rolled.hidden, rolled.viewpoint, number, config)
+        logits = policy_logits(params, rolled.memory, rolled.viewpoint, number, config)
         stops = stopping(logits, number, config) > 0.5
-        log_probs = jax.nn.log_softmax(params.classifier(rolled.hidden))
-        return log_probs.swapaxes(0, 1), rolled.viewpoint.T, stops.argmax(0)
+        return answers(params, rolled.memory).swapaxes(0, 1), rolled.viewpoint.T, stops.argmax(0)
 
     everywhere, shared = PartitionSpec(), PartitionSpec(AXIS)
     split = jax.shard_map(
@@ -116,12 +117,12 @@ class Agent:
 
     def _walk_one(self, simulator: Simulator, picture: Any, goal: Array, chance: np.random.Generator) -> list[Any]:
         config = self.config
-        hidden, viewpoint, seen = jnp.zeros((1, config.hidden_units)), 0, []
+        memory, viewpoint, seen = nothing_seen(config, 1), 0, []
         for number in range(config.steps):
             simulator.place(viewpoint)
             place = jnp.array([viewpoint])
-            outputs = _look_once(self.params, picture()[None], goal, hidden, place, jnp.int32(number), config)
-            hidden, logits, log_probs, stop = outputs
+            outputs = _look_once(self.params, picture()[None], goal, memory, place, jnp.int32(number), config)
+            memory, logits, log_probs, stop = outputs
             seen.append((np.asarray(log_probs)[0], viewpoint, float(stop[0]) > 0.5))
             right = bool(logits[0, 1] > logits[0, 0])
             if config.policy != "learned":
@@ -137,10 +138,9 @@ class Agent:
 
 
 @partial(jax.jit, static_argnames="config")
-def _look_once(params, images, goal, hidden, viewpoint, number, config):
-    _, hidden, logits = look(params, images, goal, hidden, viewpoint, number, config)
-    log_probs = jax.nn.log_softmax(params.classifier(hidden))
-    return hidden, logits, log_probs, stopping(logits, number, config)
+def _look_once(params, images, goal, memory, viewpoint, number, config):
+    _, memory, logits = look(params, images, goal, memory, viewpoint, number, config)
+    return memory, logits, answers(params, memory), stopping(logits, number, config)
 
 
 def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
@@ -159,6 +159,7 @@ def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
         by_level=shares(
             {"nothing": count == 0} | {name: (count > 0) & (scenes.level == level) for level, name in enumerate(LEVELS)}
         ),
+        by_moves=(walks.log_probs.argmax(-1) == count[:, None]).mean(axis=0).tolist(),
         confusion=confusion.tolist(),
         moves=np.bincount(walks.moves, minlength=config.steps).tolist(),
         n=len(scenes),

@@ -42,6 +42,25 @@ def tables_of(config: Config, scenes: Scenes) -> Tables:
     return Tables(kind.astype(jnp.int32), place, yaw, number[goal], count.astype(jnp.int32))
 
 
+class Memory(NamedTuple):
+    """What a robot remembers of its walk."""
+
+    hidden: Float[Array, "*time batch hidden_units"]
+    """the core's state"""
+    most: Float[Array, "*time batch hidden_units"]
+    """the most that it was told, number by number"""
+
+    @property
+    def features(self) -> Float[Array, "*time batch features"]:
+        """Both, side by side."""
+        return jnp.concatenate(self, axis=-1)
+
+
+def nothing_seen(config: Config, batch: int) -> Memory:
+    """What robots remember at the beginning."""
+    return Memory(*(jnp.zeros((batch, config.hidden_units)) for _ in Memory._fields))
+
+
 class Rollout(NamedTuple):
     """A batch of walks, with every activation the gradient needs."""
 
@@ -50,7 +69,7 @@ class Rollout(NamedTuple):
     """steps to the right of where it started"""
     found: Found
     """what the detector made of them"""
-    hidden: Float[Array, "time batch hidden_units"]
+    memory: Memory
     right: Bool[Array, "time batch"]
     """whether it went to the right after this image, else to the left"""
 
@@ -85,18 +104,18 @@ def rollout(
     table = Tables(*(array[index] for array in tables))
 
     def step(carry, now):
-        (hidden, viewpoint), (number, chance) = carry, now
+        (memory, viewpoint), (number, chance) = carry, now
         azimuth = viewpoint * (2 * jnp.pi / config.viewpoints)
         images = render.render(config, render.View(table.kind, table.place, table.yaw, azimuth)).rgb
-        found, hidden, logits = look(params, images, table.goal, hidden, viewpoint, number, config)
+        found, memory, logits = look(params, images, table.goal, memory, viewpoint, number, config)
         if config.policy == "left":
             right = jnp.zeros(len(index), bool)
         else:
-            right = chance < (0.5 if config.policy == "random" else jax.nn.sigmoid(logits[:, 1] - logits[:, 0]))
-        kept = Rollout(images, viewpoint, found, hidden, right)
-        return (hidden, viewpoint + jnp.where(right, 1, -1)), kept
+            right = chance < (0.5 if config.policy == "random" else going_right(logits))
+        kept = Rollout(images, viewpoint, found, memory, right)
+        return (memory, viewpoint + jnp.where(right, 1, -1)), kept
 
-    start = jnp.zeros((len(index), config.hidden_units)), jnp.zeros(len(index), jnp.int32)
+    start = nothing_seen(config, len(index)), jnp.zeros(len(index), jnp.int32)
     return jax.lax.scan(step, start, (jnp.arange(config.steps), draws.T))[1]
 
 
@@ -104,50 +123,73 @@ def look(
     params: Params,
     images: UInt8[Array, "batch height width 3"],
     goal: Int[Array, "batch"],
-    hidden: Float[Array, "batch hidden_units"],
+    memory: Memory,
     viewpoint: Int[Array, "batch"],
     number: Int[Array, ""],
     config: Config,
-) -> tuple[Found, Float[Array, "batch hidden_units"], Float[Array, "batch 3"]]:
-    """Take in an image, after so many moves: what is found in it, the new hidden state, and the policy's logits."""
+) -> tuple[Found, Memory, Float[Array, "batch 3"]]:
+    """Take in an image, after so many moves: what is found in it, the new memory, and the policy's logits."""
     found = find(params.detector, images, config)
-    hidden = jax.nn.relu(params.core_input(tell(params, found.sums, goal)) + params.core_hidden(hidden))
-    return found, hidden, policy_logits(params, hidden, viewpoint, number, config)
+    told = tell(params, found.sums, goal)
+    inputs = jnp.concatenate([told, whereabouts(viewpoint, number, config)], axis=-1)
+    hidden = jax.nn.relu(params.core_input(inputs) + params.core_hidden(memory.hidden))
+    memory = Memory(hidden, jnp.maximum(memory.most, told))
+    return found, memory, policy_logits(params, memory, viewpoint, number, config)
 
 
 def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "batch"], config: Config) -> Outputs:
     """The network's outputs over a rollout, as functions of its parameters; the rollout itself is a constant."""
+    rolled = jax.lax.stop_gradient(rolled)
     goal, count = tables.goal[index], tables.answer[index]
     time, batch = rolled.viewpoint.shape
 
     images, known = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), (rolled.images, rolled.found))
     sums = cast(Array, replayed_sums(params.detector, images, known, config))
     told = tell(params, sums.reshape(time, batch, -1), goal)
-    hidden = replayed_relu_core(params.core_input, params.core_hidden, told, rolled.hidden)
-    log_probs = jax.nn.log_softmax(params.classifier(hidden))
     number = jnp.arange(time)[:, None]
-    logits = policy_logits(params, hidden, rolled.viewpoint, number, config)
-    left, right, _ = jnp.moveaxis(logits, -1, 0)
-    known = for_policy(jax.lax.stop_gradient(hidden), rolled.viewpoint, number, config)
+    inputs = jnp.concatenate([told, whereabouts(rolled.viewpoint, number, config)], axis=-1)
+    hidden = replayed_relu_core(params.core_input, params.core_hidden, inputs, rolled.memory.hidden)
+    log_probs = answers(params, Memory(hidden, jax.lax.associative_scan(jnp.maximum, told)))
+    # The policy reads what the classifier learns to remember, without changing it.
+    logits = policy_logits(params, rolled.memory, rolled.viewpoint, number, config)
+    right = going_right(logits)
+    known = jnp.concatenate([rolled.memory.features, whereabouts(rolled.viewpoint, number, config)], axis=-1)
     answer = jnp.broadcast_to(jax.nn.one_hot(count, config.classes), (time, batch, config.classes))
     baseline = params.baseline(jax.nn.relu(params.critic(jnp.concatenate([known, answer], axis=-1))))
     return Outputs(
         log_probs,
         stopping(logits, number, config),
-        jax.nn.log_sigmoid(jnp.where(rolled.right, right - left, left - right)),
+        jnp.log(jnp.where(rolled.right, right, 1 - right)),
         (baseline * answer).sum(-1),
     )
 
 
+def answers(params: Params, memory: Memory) -> Float[Array, "*time batch classes"]:
+    """The discriminator: log q(y|tau)."""
+    return jax.nn.log_softmax(params.classifier(memory.features))
+
+
 def policy_logits(
     params: Params,
-    hidden: Float[Array, "*time batch hidden_units"],
+    memory: Memory,
     viewpoint: Int[Array, "*time batch"],
     number: Int[Array, "*time"] | Int[Array, "time 1"],
     config: Config,
 ) -> Float[Array, "*time batch 3"]:
     """Logits of going left, going right and answering now."""
-    return params.policy(jax.nn.relu(params.policy_hidden(for_policy(hidden, viewpoint, number, config))))
+    known = jnp.concatenate([memory.features, whereabouts(viewpoint, number, config)], axis=-1)
+    return params.policy(jax.nn.relu(params.policy_hidden(known)))
+
+
+EXPLORES_WHERE, EXPLORES_WHEN = 0.1, 0.02
+"""How often a robot goes anywhere, and the least and most that it may make of whether to stop (from the latter to one
+less): so no decision is ever final, and its gradient never gone."""
+
+
+def going_right(logits: Float[Array, "*time batch 3"]) -> Float[Array, "*time batch"]:
+    """The probability of going right, if it goes."""
+    left, right, _ = jnp.moveaxis(logits, -1, 0)
+    return EXPLORES_WHERE / 2 + (1 - EXPLORES_WHERE) * jax.nn.sigmoid(right - left)
 
 
 def stopping(
@@ -155,20 +197,19 @@ def stopping(
 ) -> Float[Array, "*time batch"]:
     """The probability of answering now: 1 when there are no moves left; the baselines walk as far as they may."""
     left, right, stop = jnp.moveaxis(logits, -1, 0)
-    learned = jax.nn.sigmoid(stop - jnp.logaddexp(left, right)) if config.policy == "learned" else jnp.zeros_like(stop)
+    learned = jnp.zeros_like(stop)
+    if config.policy == "learned":
+        learned = EXPLORES_WHEN + (1 - 2 * EXPLORES_WHEN) * jax.nn.sigmoid(stop - jnp.logaddexp(left, right))
     return jnp.where(number < config.steps - 1, learned, 1.0)
 
 
-def for_policy(
-    hidden: Float[Array, "*time batch hidden_units"],
-    viewpoint: Int[Array, "*time batch"],
-    number: Int[Array, "*time"] | Int[Array, "time 1"],
-    config: Config,
-) -> Float[Array, "*time batch features"]:
-    """What the policy reads: the hidden state, where the robot stands, and the number of moves so far."""
+def whereabouts(
+    viewpoint: Int[Array, "*time batch"], number: Int[Array, "*time"] | Int[Array, "time 1"], config: Config
+) -> Float[Array, "*time batch places"]:
+    """Where the robot stands, and the number of moves so far; one-hot."""
     place = jax.nn.one_hot(viewpoint % config.viewpoints, config.viewpoints)
     clock = jnp.broadcast_to(jax.nn.one_hot(number, config.steps), (*viewpoint.shape, config.steps))
-    return jnp.concatenate([hidden, place, clock], axis=-1)
+    return jnp.concatenate([place, clock], axis=-1)
 
 
 def chances(stop: Float[Array, "time batch"]) -> Float[Array, "time batch"]:

@@ -1,7 +1,8 @@
 """The counting robot's network: a detector that sums up what is in an image, and a recurrent core.
 
 A *detector* looks at every place of the image through the same small window (three layers; the goal plays no part), and
-what it finds is summed up over the image: sums count. The goal then chooses which of these sums the core reads.
+what it finds is summed up over the image: sums count. The goal then chooses what is told of these sums. The robot
+remembers the most that it was told so far (what counts is the view that showed most), and what its core makes of all.
 """
 
 import math
@@ -31,10 +32,18 @@ class Detector(NamedTuple):
     found: Linear
 
 
+class Scale(NamedTuple):
+    """What an untrained detector makes of pictures: constants, by which its sums are centred and scaled."""
+
+    mean: Float[Array, "sums"]
+    std: Float[Array, "sums"]
+
+
 class Params(NamedTuple):
     """The robot's weights."""
 
     detector: Detector
+    scale: Scale
     told: Linear
     """for each goal, what the core is told of the sums"""
     core_input: Linear
@@ -58,7 +67,7 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     detector = Detector(he(config.window_features, units), he(units, units), he(units, units))
     sums, goals = config.regions * units, len(config.goal_names)
     told = jax.random.normal(next(keys), (goals, sums, hidden)) * math.sqrt(2 / sums)
-    features = hidden + config.viewpoints + config.steps
+    place = config.viewpoints + config.steps
 
     def quiet(inputs, outputs):
         layer = initial_linear(inputs, outputs, key=next(keys))
@@ -67,15 +76,26 @@ def initial_params(config: Config, *, key: Key[Array, ""]) -> Params:
     logits = quiet(policy, 3)
     return Params(
         detector=detector,
+        scale=Scale(jnp.zeros(sums), jnp.ones(sums)),
         told=Linear(told, jnp.zeros((goals, hidden))),
-        core_input=he(hidden, hidden),
+        core_input=he(hidden + place, hidden),
         core_hidden=Linear(jnp.eye(hidden), jnp.zeros(hidden)),
-        classifier=quiet(hidden, config.classes),
-        policy_hidden=he(features, policy),
+        classifier=quiet(2 * hidden, config.classes),
+        policy_hidden=he(2 * hidden + place, policy),
         policy=Linear(logits.weight, jnp.array([0.0, 0.0, config.stop_bias])),
-        critic=he(features + config.classes, policy),
+        critic=he(2 * hidden + place + config.classes, policy),
         baseline=quiet(policy, config.classes),
     )
+
+
+def calibrated(params: Params, sums: Float[Array, "images sums"]) -> Params:
+    """Untrained weights, sums centred and scaled to unit variance over some pictures.
+
+    Most of what an untrained detector finds is background, of the same amount in every picture. Added up by the core
+    over a walk, it would drown the cubes, and drive the policy to where it no longer explores.
+    """
+    std = sums.std(axis=0)
+    return params._replace(scale=Scale(sums.mean(axis=0), jnp.maximum(std, 0.1 * std.mean() + 1e-6)))
 
 
 def for_pixels(detector: Detector) -> Detector:
@@ -184,6 +204,7 @@ def tell(
     params: Params, sums: Float[Array, "*time batch sums"], goal: Int[Array, "batch"]
 ) -> Float[Array, "*time batch hidden_units"]:
     """What the core is told of an image, given the goal: index into the goals' names."""
-    told = jnp.einsum("...bs,gsh->...bgh", sums, params.told.weight) + params.told.bias
+    mean, std = jax.lax.stop_gradient(params.scale)
+    told = jnp.einsum("...bs,gsh->...bgh", (sums - mean) / std, params.told.weight) + params.told.bias
     goal = jnp.broadcast_to(goal, told.shape[:-2])
     return jax.nn.relu(jnp.take_along_axis(told, goal[..., None, None], axis=-2)[..., 0, :])

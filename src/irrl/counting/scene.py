@@ -245,9 +245,14 @@ class Prospects:
     """how many of them are seen from the best viewpoint"""
     never: int
 
-    def ceiling(self, moves: int) -> float:
+    def all_seen_after(self, moves: int) -> float:
         """The share of scenes in which so many moves let all of the goal's cubes be seen."""
         return float((self.least_moves <= moves).mean())
+
+    @property
+    def one_view_shows_all(self) -> float:
+        """The share of scenes in which one picture, from the best viewpoint, shows all of the goal's cubes."""
+        return float((self.best_view == self.seen.any(axis=1).sum(axis=1)).mean())
 
 
 def prospects(config: SceneConfig, scenes: Scenes) -> Prospects:

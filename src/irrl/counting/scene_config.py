@@ -12,7 +12,7 @@ KINDS = tuple(f"{size}_{colour}" for size in EDGES for colour in COLOURS)
 EDGE_OF_KIND = tuple(EDGES[kind.split("_")[0]] for kind in KINDS)
 LEVELS = ("visible", "partial", "hidden")
 """How well the goal's cubes can be seen from the start. visible: nine tenths of each; hidden: one at least is not seen;
-partial: all others (`irrl.counting.visibility`)."""
+partial: all others (`irrl.counting.scene`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,10 @@ class Simulator:
         self.config = config
         # MuJoCo looks for it when it is imported, and would want a window.
         os.environ.setdefault("MUJOCO_GL", "egl" if find_library("EGL") else "osmesa")
-        self.mujoco = import_extra("mujoco", "counting")
+        try:
+            self.mujoco = import_extra("mujoco", "counting")
+        except (AttributeError, RuntimeError) as error:  # of OpenGL that is not there, or not known
+            raise _nothing_to_draw_with(error) from error
         self.model = self.mujoco.MjModel.from_xml_string(mjcf(config, scenes, index, smooth))
         self.data = self.mujoco.MjData(self.model)
         self.target = 0.0
@@ -93,10 +96,7 @@ class Simulator:
         try:
             renderer = self.mujoco.Renderer(self.model, height, width)
         except Exception as error:  # whatever the graphics library raises
-            raise UserError(
-                f"MuJoCo cannot draw here with MUJOCO_GL={os.environ['MUJOCO_GL']} ({error}); install EGL or OSMesa, "
-                "and set MUJOCO_GL to egl or osmesa (on Debian: apt-get install libegl1 libgl1-mesa-dri, or libosmesa6)"
-            ) from error
+            raise _nothing_to_draw_with(error) from error
         options = self.mujoco.MjvOption()
         options.geomgroup[ROBOT] = camera != "eye"
 
@@ -109,6 +109,14 @@ class Simulator:
             yield picture
         finally:
             renderer.close()
+
+
+def _nothing_to_draw_with(error: Exception) -> UserError:
+    said = str(error).splitlines()[0]
+    return UserError(
+        f"MuJoCo cannot draw here with MUJOCO_GL={os.environ['MUJOCO_GL']} ({said}); install EGL or OSMesa, and set "
+        "MUJOCO_GL to egl or osmesa (on Debian: apt-get install libegl1 libgl1-mesa-dri, or libosmesa6)"
+    )
 
 
 def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
@@ -148,7 +156,7 @@ def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
   <statistic extent="2" center="0 0 0.7"/>
   <size nuser_geom="1"/>
   <visual>
-    <global offwidth="1280" offheight="1024"/>
+    <global offwidth="{max(1280, config.width)}" offheight="{max(1024, config.height)}"/>
     <headlight ambient="0 0 0" diffuse="0 0 0" specular="0 0 0"/>
     <map znear="0.02" zfar="20"/>
     <quality offsamples="{8 if smooth else 0}"/>

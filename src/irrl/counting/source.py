@@ -38,7 +38,7 @@ class Source:
         """Round `number`, from 1; the next one's scenes are prepared meanwhile."""
         ready = self._prepared and self._prepared[0] == number
         scenes = self._prepared[1].result() if self._prepared and ready else self._draw(number)
-        if number < self.config.rounds:
+        if number * self.steps_per_round < self.config.train_steps:
             self._prepared = number + 1, self._worker.submit(self._draw, number + 1)
         order = keys.generator(self.config.seed, "order", number).permutation(len(scenes)).astype("i4")
         everything = tables_of(self.config, scenes), order.reshape(self.steps_per_round, -1)

@@ -6,15 +6,17 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from irrl import checkpoint, keys, rewards
+from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
-from irrl.counting.model import Rollout, Tables, chances, draw, replay, rollout, worth
-from irrl.counting.network import Params, initial_params
+from irrl.counting.model import Rollout, Tables, chances, draw, replay, rollout, tables_of, worth
+from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
 from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
 from irrl.learning import check_finite, check_reward
@@ -23,8 +25,12 @@ from irrl.run import MemoryRun, Run
 Row = int | Int[Array, ""]
 """Which batch of a round."""
 
-SECONDS_BETWEEN_LOOKS = 1.0
-"""How long the device works before the host looks up: progress, Ctrl-C. It changes nothing that is learned."""
+SECONDS_BETWEEN_LOOKS = 0.3
+"""How long the device works before the host looks up: progress, Ctrl-C, and the drawing of the next scenes, in many
+short steps of the device. It changes nothing that is learned."""
+
+TYPICAL = 128
+"""Scenes to whose pictures an untrained detector's sums are scaled."""
 
 
 class Metrics(NamedTuple):
@@ -68,7 +74,7 @@ def _of_muon(params: Params) -> Params:
     """Which arrays Muon trains: the weights of layers between two hidden layers, or from the image to one."""
     none = jax.tree.map(lambda array: None, params)
     matrix = optax.contrib.MuonDimensionNumbers()
-    hidden = ("core_input", "core_hidden", "policy_hidden", "critic")
+    hidden = ("core_input", "core_hidden")  # not the policy's: a step as long as any, of nothing but noise, is no good
     layers = {name: getattr(none, name)._replace(weight=matrix) for name in hidden}
     detector = type(none.detector)(*(layer._replace(weight=matrix) for layer in none.detector))
     return none._replace(
@@ -76,9 +82,15 @@ def _of_muon(params: Params) -> Params:
     )
 
 
-def initial_state(config: Config) -> TrainState:
-    """Fresh parameters and optimiser."""
+def initial_state(config: Config, tables: Tables) -> TrainState:
+    """Fresh parameters and optimiser.
+
+    Args:
+        tables: of scenes whose pictures, not answers, are typical (`calibrated`).
+    """
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
+    view = render.View(tables.kind, tables.place, tables.yaw, jnp.zeros(len(tables.kind)))
+    params = calibrated(params, find(params.detector, render.render(config, view).rgb, config).sums)
     return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), no_metrics())
 
 
@@ -119,8 +131,10 @@ def loss(
     policy_loss = -worth(outputs.stop, paid)[0] - by_direction
     baseline_loss = (there[1:] * (outputs.baseline[:-1] - after) ** 2).sum(0)
     nats = -jnp.take_along_axis(outputs.log_probs, target[..., None], axis=-1)[..., 0]
-    losses = nats.mean(0) + baseline_loss + config.reinforce_weight * policy_loss
     ends = there * stop
+    # Half for every image, so that it may stop after any; half for where it does.
+    learned = (nats.mean(0) + (ends * nats).sum(0)) / 2
+    losses = learned + baseline_loss + config.reinforce_weight * policy_loss
     correct = outputs.log_probs.argmax(-1) == target
     per_episode = (
         losses,
@@ -181,23 +195,25 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_round
-    state, best = initial_state(config), -1.0
+    typical = tables_of(config, source.validation.take(np.arange(min(TYPICAL, config.validation_size))))
+    state, best = initial_state(config, typical), -1.0
     if restored := run.restore():
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
     state = on_every(mesh(config.batch), state)
 
-    while (first := int(state.step)) < config.rounds * steps and not run.stop_requested:
+    while (first := int(state.step)) < config.train_steps and not run.stop_requested:
         number, began = first // steps + 1, time.perf_counter()
         state = train_round(state, source.round(number), config, run)
         step = int(state.step)
         check_finite((state.metrics, state.params), f"round {number}")
-        finished, improved = step == number * steps, False
+        finished, improved = step in (number * steps, config.train_steps), False
         if finished:
-            row = {"step": step, "episode": number * config.round} | means(state.metrics)
+            row = {"step": step, "episode": step * config.batch} | means(state.metrics)
             row["seconds"] = time.perf_counter() - began
             row["frames_per_second"] = (step - first) * config.batch * config.steps / row["seconds"]
             validation = Agent(config, state.params).test(source.validation)
             row |= {"validation_accuracy": validation.accuracy, "validation_moves": validation.mean_moves}
+            row |= {f"validation_accuracy/{moves}": share for moves, share in enumerate(validation.by_moves)}
             improved = validation.accuracy > best
             best = max(best, validation.accuracy)
             run.log(row)
@@ -212,10 +228,11 @@ def train_round(state: TrainState, round: Round, config: Config, run: Run) -> Tr
     """The rest of a round, in looks of about a second; ends early when `run.stop_requested`."""
     steps = config.round // config.batch
     row, look = int(state.step) % steps, 1
-    while row < steps and not run.stop_requested:
-        began, stop = time.perf_counter(), min(row + look, steps)
+    end = min(steps, row + config.train_steps - int(state.step))
+    while row < end and not run.stop_requested:
+        began, stop = time.perf_counter(), min(row + look, end)
         state = train_steps(state, round, row, stop, config=config)
-        run.progress(int(state.step), steps * config.rounds)
+        run.progress(int(state.step), config.train_steps)
         look = max(1, int((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
         row = stop
     return state

@@ -6,11 +6,11 @@ import types
 
 import pytest
 
-from counting_runs import CONFIG, open_run
 from irrl import run
 from irrl.errors import UserError
 from irrl.listeners import Listener, TensorBoardListener, WandbListener
 from irrl.run import MemoryRun
+from upward_runs import CONFIG, open_run
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from counting_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train
 from irrl import checkpoint, run
 from irrl.checkpoint import load
 from irrl.errors import UserError
+from upward_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from counting_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train, train
 from irrl import checkpoint, run
 from irrl.checkpoint import load
 from irrl.errors import UserError
 from irrl.run import MemoryRun
+from upward_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train, train
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """What the training loops of the neural tasks share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,13 +11,14 @@ from irrl import rewards
 from irrl.errors import UserError
 
 
-def check_reward(name: str, classes: int, things: str) -> None:
+def check_reward(name: str, classes: int, things: str, prior: Sequence[float] | None = None) -> None:
     """Try a reward on a batch of two, before anything else is done.
 
     Args:
         name: as `rewards.get` takes it.
         classes: of the discriminator.
         things: what it is given one number for each of.
+        prior: p(y) as training will give it; None: one number, the same for each class.
 
     Raises:
         UserError: there is no such reward, it fails, or it does not give one number for each.
@@ -26,8 +28,9 @@ def check_reward(name: str, classes: int, things: str) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     log_probs, target = jax.ShapeDtypeStruct((2, classes), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32)
+    given = 1 / classes if prior is None else jnp.array(prior)
     try:
-        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, 1 / classes), log_probs, target)
+        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, given), log_probs, target)
     except (Exception, SystemExit) as error:  # a user's own reward may raise anything
         raise UserError(f"the reward {name!r} fails: {type(error).__name__}: {error}") from error
     if getattr(paid, "shape", None) != (2,):

@@ -10,6 +10,7 @@ from irrl.cli import main
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Walks, report
 from irrl.counting.scene import Scenes, draw_scenes
+from irrl.counting.simulator import Simulator
 from irrl.errors import UserError
 from kill_and_resume import kill_and_resume
 from tiny import COUNTING, flags_of
@@ -28,6 +29,17 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "one"
     assert run("counting", "train", *FLAGS, "--out", out) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def graphics():
+    """Skips what MuJoCo has nothing to draw with for."""
+    config = Config(**COUNTING)
+    try:
+        with Simulator(config, draw_scenes(config, 1, np.random.default_rng(0))).eyes("eye", 8, 8) as picture:
+            picture()
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 def test_rows_and_another_start(trained, capsys):
@@ -77,7 +89,7 @@ def test_the_last_round_may_be_shorter(tmp_path):
     assert [row["episode"] for row in rows] == [32, 40]
 
 
-def test_both_simulators_show_the_robot_the_same(trained):
+def test_both_simulators_show_the_robot_the_same(trained, graphics):
     agent = irrl.load(trained)
     scenes = draw_scenes(agent.config, 3, np.random.default_rng(5))
     cast, simulated = agent.walk(scenes), agent.walk_in_simulator(scenes)
@@ -103,7 +115,7 @@ def test_a_report_by_hand():
     assert result.moves == [1, 1, 1, 0, 0, 0, 0]
 
 
-def test_film(trained, tmp_path, capsys):
+def test_film(trained, graphics, tmp_path, capsys):
     assert run("counting", "draw", trained, "--cases", 1, "--out", tmp_path / "films") == 0
     films = capsys.readouterr().out.split()
     assert [film.rsplit("/", 1)[1] for film in films] == ["case-1.mp4", "case-1.gif"]
@@ -125,6 +137,8 @@ def test_figure_and_comparison(trained, tmp_path, capsys):
         ({"round": 100}, "multiple"),
         ({"episodes": 100}, "multiple of --batch"),
         ({"goals": "gold"}, "name kinds"),
+        ({"distractors_most": 1000}, "from 3 to 100"),
+        ({"distractors_most": 99}, "up to 105 cubes"),
     ],
 )
 def test_impossible_settings(settings, complaint):

@@ -33,7 +33,7 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
     from irrl.run import read_rows
 
     # Before the first training: their complaints leave nothing behind.
-    check_reward(first.reward, first.classes, "scenes")
+    check_reward(first.reward, first.classes, "scenes", first.count_weights)
     trainings.check()
     if first.decay_episodes > first.episodes:
         print(f"note: training ends before --decay-episodes {first.decay_episodes}", file=sys.stderr)

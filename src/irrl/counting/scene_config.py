@@ -10,6 +10,8 @@ EDGES = {"small": 0.03, "medium": 0.06, "large": 0.11}
 COLOURS = ("red", "blue")
 KINDS = tuple(f"{size}_{colour}" for size in EDGES for colour in COLOURS)
 EDGE_OF_KIND = tuple(EDGES[kind.split("_")[0]] for kind in KINDS)
+MOST_CUBES = 100
+"""On a table, at most: they would not fit, and a pixel's id is a byte."""
 LEVELS = ("visible", "partial", "hidden")
 """How well the goal's cubes can be seen from the start. visible: nine tenths of each; hidden: one at least is not seen;
 partial: all others (`irrl.counting.scene`)."""
@@ -53,8 +55,12 @@ class SceneConfig:
         for name in ("viewpoints", "width", "height"):
             check_range(name, getattr(self, name), 4, 4096)
         check_range("moves", self.moves, 0, 100)
-        check_range("distractors_least", self.distractors_least, 0)
-        check_range("distractors_most", self.distractors_most, self.distractors_least)
+        check_range("distractors_least", self.distractors_least, 0, MOST_CUBES)
+        check_range("distractors_most", self.distractors_most, self.distractors_least, MOST_CUBES)
+        if self.most_cubes > MOST_CUBES:
+            raise UserError(
+                f"--counts and --distractors-most make up to {self.most_cubes} cubes; there can be {MOST_CUBES} at most"
+            )
         for name in ("table_radius", "field_of_view", "camera_distance", "camera_height"):
             check_positive(name, getattr(self, name))
         if not self.field_of_view < 170:

@@ -6,6 +6,7 @@ from MuJoCo's own ray casts, which need no graphics; pictures from its OpenGL re
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes.util import find_library
@@ -40,8 +41,10 @@ class Simulator:
             UserError: MuJoCo is not installed.
         """
         self.config = config
-        # MuJoCo looks for it when it is imported, and would want a window.
-        os.environ.setdefault("MUJOCO_GL", "egl" if find_library("EGL") else "osmesa")
+        # MuJoCo looks for it when it is imported, and would want a window. Without either it still casts rays.
+        if sys.platform == "linux":
+            found = (name.lower() for name in ("EGL", "OSMesa") if find_library(name))
+            os.environ.setdefault("MUJOCO_GL", next(found, "disable"))
         try:
             self.mujoco = import_extra("mujoco", "counting")
         except (AttributeError, RuntimeError) as error:  # of OpenGL that is not there, or not known
@@ -112,9 +115,9 @@ class Simulator:
 
 
 def _nothing_to_draw_with(error: Exception) -> UserError:
-    said = str(error).splitlines()[0]
+    tried, said = os.environ.get("MUJOCO_GL", ""), str(error).splitlines()[0]
     return UserError(
-        f"MuJoCo cannot draw here with MUJOCO_GL={os.environ['MUJOCO_GL']} ({said}); install EGL or OSMesa, and set "
+        f"MuJoCo cannot draw here with MUJOCO_GL={tried} ({said}); install EGL or OSMesa, and set "
         "MUJOCO_GL to egl or osmesa (on Debian: apt-get install libegl1 libgl1-mesa-dri, or libosmesa6)"
     )
 

@@ -191,7 +191,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
             before stands.
     """
-    check_reward(config.reward, config.classes, "scenes")
+    check_reward(config.reward, config.classes, "scenes", config.count_weights)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_round

@@ -1,7 +1,9 @@
 """Training and testing the counting robot: `irrl counting` as a user types it."""
 
 import json
+from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -89,11 +91,16 @@ def test_the_last_round_may_be_shorter(tmp_path):
     assert [row["episode"] for row in rows] == [32, 40]
 
 
-def test_both_simulators_show_the_robot_the_same(trained, graphics):
+@pytest.mark.parametrize(("left", "right", "viewpoints"), [(1.0, 0.0, [0, -1, -2]), (0.0, 1.0, [0, 1, 2])])
+def test_both_simulators_show_the_robot_the_same(trained, graphics, left, right, viewpoints):
     agent = irrl.load(trained)
+    # It has hardly learned which way to go: a pixel would decide.
+    policy = agent.params.policy._replace(bias=jnp.array([left, right, -3.0]))
+    agent = replace(agent, params=agent.params._replace(policy=policy))
     scenes = draw_scenes(agent.config, 3, np.random.default_rng(5))
     cast, simulated = agent.walk(scenes), agent.walk_in_simulator(scenes)
-    np.testing.assert_array_equal(cast.viewpoint, simulated.viewpoint)
+    np.testing.assert_array_equal(cast.viewpoint, [viewpoints] * 3)
+    np.testing.assert_array_equal(simulated.viewpoint, [viewpoints] * 3)
     np.testing.assert_allclose(cast.log_probs, simulated.log_probs, atol=0.1)  # edges differ by a pixel here and there
 
 

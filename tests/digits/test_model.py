@@ -180,7 +180,8 @@ def test_replayed_gradient_is_that_of_the_plain_loop(canvases, settings):
     assert value == pytest.approx(float(expected_value), rel=1e-5)
     for name, layer, expected_layer in zip(params._fields, gradient, expected, strict=True):
         for part, ours, theirs in zip(("weight", "bias"), layer or (), expected_layer or (), strict=bool(layer)):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-6, err_msg=f"{name}.{part}")
+            rounding = 2e-6 + 5e-5 * float(jnp.abs(theirs).max())
+            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=rounding, err_msg=f"{name}.{part}")
             assert float(jnp.abs(ours).max()) > 0, f"{name}.{part} is not trained"
 
 

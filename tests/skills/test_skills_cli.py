@@ -167,7 +167,7 @@ def test_bad_flags(tmp_path, capsys, words, message):
 
 def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
     def copied(name):
-        return shutil.copytree(trained / "seed-1", tmp_path / name)
+        return shutil.copytree(trained / "seed-1", tmp_path / name, ignore=shutil.ignore_patterns("figures"))
 
     unknown, foreign, other, metrics = map(copied, ("unknown", "foreign", "other", "metrics"))
     config = json.loads((unknown / "config.json").read_text())

@@ -100,13 +100,19 @@ def _relu_core_backward(saved, cotangents):
 
     _, through_time = jax.lax.scan(step, jnp.zeros_like(hidden[0]), (hidden, cotangents), reverse=True)
 
+    return *_summed_over_time(from_inputs, inputs, hidden, through_time), None
+
+
+def _summed_over_time(from_inputs, inputs, hidden, cotangents):
+    """Gradients of a core's two layers and of its inputs, given that of the layers' sum at every step."""
+
     def rows(array):
         return array.reshape(-1, array.shape[-1])
 
-    bias = rows(through_time).sum(0)
-    gradient_inputs = Linear(rows(inputs).T @ rows(through_time), bias)
-    gradient_hidden = Linear(rows(hidden[:-1]).T @ rows(through_time[1:]), bias)
-    return gradient_inputs, gradient_hidden, (rows(through_time) @ from_inputs.weight.T).reshape(inputs.shape), None
+    bias = rows(cotangents).sum(0)
+    gradient_inputs = Linear(rows(inputs).T @ rows(cotangents), bias)
+    gradient_hidden = Linear(rows(hidden[:-1]).T @ rows(cotangents[1:]), bias)
+    return gradient_inputs, gradient_hidden, (rows(cotangents) @ from_inputs.weight.T).reshape(inputs.shape)
 
 
 replayed_relu_core.defvjp(_relu_core_forward, _relu_core_backward)
@@ -157,13 +163,7 @@ def _light_gru_backward(saved, cotangents):
 
     _, terms = jax.lax.scan(step, jnp.zeros_like(hidden[0]), (gated, before, cotangents), reverse=True)
 
-    def rows(array):
-        return array.reshape(-1, array.shape[-1])
-
-    bias = rows(terms).sum(0)
-    gradient_inputs = Linear(rows(inputs).T @ rows(terms), bias)
-    gradient_hidden = Linear(rows(hidden[:-1]).T @ rows(terms[1:]), bias)
-    return gradient_inputs, gradient_hidden, (rows(terms) @ from_inputs.weight.T).reshape(inputs.shape), None, None
+    return *_summed_over_time(from_inputs, inputs, hidden, terms), None, None
 
 
 replayed_light_gru.defvjp(_light_gru_forward, _light_gru_backward)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench install
+.PHONY: demo film test check bench install
 
 install: .venv/installed
 
@@ -15,6 +15,11 @@ demo: install
 	$(BIN)/irrl digits train --preset demo --out runs/demo
 	$(BIN)/irrl digits test runs/demo
 	$(BIN)/irrl digits draw runs/demo
+
+film: install
+	$(BIN)/irrl counting train --preset demo --out runs/robot
+	$(BIN)/irrl counting test runs/robot
+	$(BIN)/irrl counting draw runs/robot
 
 test: install
 	$(BIN)/python -m pytest -n auto

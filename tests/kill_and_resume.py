@@ -24,8 +24,10 @@ def command(task: str, folder: Path, out: Path, rows: int) -> list[str]:
     """A training that logs `rows` rows and checkpoints at every second one."""
     if task == "skills":
         words = ["--rooms", "small", "--iterations", 2000 * rows, "--log-every", 2000, "--checkpoint-every", 4000]
+        words += ["--disdain", 20, "--ensemble", 2]
     elif task == "counting":
-        words = [*flags_of(COUNTING), "--episodes", 32 * rows]
+        # Enough for two devices, where there are two cores.
+        words = [*flags_of(COUNTING | {"batch": 64, "round": 256, "jitter": 0.5}), "--episodes", 256 * rows]
     else:
         mnist = folder / "mnist"
         words = [*flags_of(SETTINGS | FASTER), "--mnist", mnist if mnist.exists() else write_mnist(mnist)]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Key
 from irrl.errors import UserError
 
 Purpose = Literal[
-    "initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation", "scenes"
+    "initial parameters", "split", "canvases", "test canvases", "order", "rollout", "evaluation", "scenes", "jitter"
 ]
 _NUMBER = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
 

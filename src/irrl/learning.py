@@ -1,14 +1,19 @@
-"""What the training loops of the neural tasks share."""
+"""What the neural tasks share: checks, metrics, and weights back from a checkpoint."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from irrl import rewards
+from irrl import checkpoint, rewards
+from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError
+
+C = TypeVar("C")
+P = TypeVar("P")
+T = TypeVar("T")
 
 
 def check_reward(name: str, classes: int, things: str, prior: Sequence[float] | None = None) -> None:
@@ -48,3 +53,34 @@ def check_finite(tree: Any, when: str) -> None:
             f"the loss, a reward or a weight became NaN or infinite in {when}; the last checkpoint from before "
             "stands; try another --reward or --learning-rate in another folder"
         )
+
+
+def zero_sums(kind: type[T]) -> T:
+    """Metrics of the `NamedTuple` type `kind`, all 0."""
+    return kind(*(jnp.float32(0) for _ in cast(Any, kind)._fields))
+
+
+def means(sums: Any) -> dict[str, float]:
+    """Every sum of metrics over the first of them: the number of what was summed over."""
+    number, *totals = (float(total) for total in sums)
+    return {name: total / number for name, total in zip(sums._fields[1:], totals, strict=True)}
+
+
+def restored(saved: Checkpoint, kind: type[C], initial_params: Callable[..., P]) -> tuple[C, P]:
+    """The settings and weights in a checkpoint of a neural task.
+
+    Args:
+        kind: of the settings.
+        initial_params: gives weights of the right shapes, from settings and a `key`.
+
+    Raises:
+        UserError: the checkpoint's settings or weights are others.
+    """
+    try:
+        config = kind(**saved.state["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
+    like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
+    prefix = "params."
+    arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}
+    return config, checkpoint.unflatten(like, arrays)

@@ -1,7 +1,7 @@
 """Trained models back from the disk."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from irrl import checkpoint
 from irrl.errors import UserError
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import irrl.skills.evaluate
 
     Agent = irrl.counting.evaluate.Agent | irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
+
+T = TypeVar("T")
 
 AGENTS = Path(__file__).parent / "agents"
 """Trained agents that come with the package."""
@@ -39,6 +41,26 @@ def load(path: str | Path) -> "Agent":
     else:
         raise UserError(f"{path}: a checkpoint of the task {task!r}; irrl knows digits, skills and counting")
     return restored_agent(saved)
+
+
+def load_own(path: str | Path, kind: type[T], task: str) -> T:
+    """`load`, for what can be done with the agents of one task only.
+
+    Raises:
+        UserError: it is an agent of another task; or as for `load`.
+    """
+    agent = load(path)
+    if not isinstance(agent, kind):
+        raise UserError(f"{path}: not an agent of the {task} task")
+    return agent
+
+
+def figures_folder(model: Path) -> Path:
+    """Where an agent's pictures go: `figures` in its run's folder, or beside its checkpoint; `NAME-figures` here for a
+    packaged one."""
+    if not model.exists():
+        return Path(f"{model}-figures")
+    return (model if model.is_dir() else model.parent) / "figures"
 
 
 def checkpoint_of(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -105,6 +106,14 @@ def test_jitter_moves_what_it_should():
     down = render.render(CONFIG, view, still._replace(camera=still.camera + np.array([0, 0, 1.0])))
     rows = [np.flatnonzero((np.asarray(image.ids[0]) == TABLE).any(axis=1)).min() for image in (plain, down)]
     assert rows[0] - rows[1] in (1, 2, 3)
+
+
+def test_random_jitter_keeps_within_its_bounds_and_fills_them():
+    drawn = render.jittered(4000, 0.5, jax.random.key(0))
+    for array, most in zip(drawn, render.MOST_JITTER, strict=True):
+        extremes = np.asarray(array).reshape(-1, array.shape[-1])
+        np.testing.assert_allclose(extremes.max(axis=0), np.multiply(most, 0.5), rtol=0.01)
+        np.testing.assert_allclose(extremes.min(axis=0), np.multiply(most, -0.5), rtol=0.01)
 
 
 def test_as_mujoco_sees_it():

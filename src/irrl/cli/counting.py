@@ -30,25 +30,13 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
 
     use_cores(flags.threads)
     from irrl.learning import check_reward
-    from irrl.run import read_rows
 
     # Before the first training: their complaints leave nothing behind.
     check_reward(first.reward, first.classes, "scenes", first.count_weights)
     trainings.check()
     if first.decay_episodes > first.episodes:
         print(f"note: training ends before --decay-episodes {first.decay_episodes}", file=sys.stderr)
-    stopped = False
-    for folder, config in trainings.configs.items():
-        if not stopped and not trainings.over(folder):
-            if flags.seeds > 1:
-                print(f"seed {config.seed}: {folder}", file=sys.stderr)
-            stopped = _train_run(trainings, folder)
-        if not trainings.over(folder):
-            return trainings.stopped()
-        rows = read_rows(folder / "metrics.jsonl")
-        best = max((row["validation_accuracy"] for row in rows), default=float("nan"))
-        print(f"{folder}: {trainings.progress(folder):,} episodes, best validation accuracy {best:.2%}")
-    return 0
+    return trainings.in_turn(partial(_train_run, trainings), lambda episodes: f"{episodes:,} episodes")
 
 
 def _train_run(trainings: Trainings, folder: Path) -> bool:
@@ -207,6 +195,6 @@ def figure_command(runs: list[Path], /, *, out: Path) -> None:
         out: the picture: a png, pdf or svg file.
     """
     from irrl.cli.comparing import draw_comparison
-    from irrl.counting.comparison import STUDY, published_for
+    from irrl.counting.comparison import STUDY, published
 
-    draw_comparison(STUDY, runs, published_for, out)
+    draw_comparison(STUDY, runs, lambda groups: published(), out)

@@ -38,7 +38,6 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "p
     from irrl.digits.data import CLASSES
     from irrl.digits.train import oracle_of
     from irrl.learning import check_reward
-    from irrl.run import read_rows
 
     # Before the first training: their complaints leave nothing behind.
     check_reward(first.reward, CLASSES, "canvases")
@@ -47,18 +46,7 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "p
     for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
         if last > first.epochs:
             print(f"note: training ends at epoch {first.epochs}, before {flag} {last}", file=sys.stderr)
-    stopped = False
-    for folder, config in trainings.configs.items():
-        if not stopped and not trainings.over(folder):
-            if flags.seeds > 1:
-                print(f"seed {config.seed}: {folder}", file=sys.stderr)
-            stopped = _train_run(trainings, folder)
-        if not trainings.over(folder):
-            return trainings.stopped()
-        rows = read_rows(folder / "metrics.jsonl")
-        best = max((row["validation_accuracy"] for row in rows if "validation_accuracy" in row), default=float("nan"))
-        print(f"{folder}: epoch {trainings.progress(folder)}, best validation accuracy {best:.2%}")
-    return 0
+    return trainings.in_turn(partial(_train_run, trainings), lambda epoch: f"epoch {epoch}")
 
 
 def _train_run(trainings: Trainings, folder: Path) -> bool:

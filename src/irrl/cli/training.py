@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,32 @@ class Trainings:
         if self._flags.wandb:
             run.listeners.append(WandbListener(folder, dict(plan.config)))
         return run
+
+    def in_turn(self, train_run: Callable[[Path], bool], reached: Callable[[int], str]) -> int:
+        """Train one run after the other, but for those that are over, and say how good each became.
+
+        Args:
+            train_run: trains in a folder; True if the user asked to stop.
+            reached: how far a run is, in words.
+
+        Returns:
+            The exit status.
+        """
+        from irrl.run import read_rows
+
+        stopped = False
+        for folder, config in self.configs.items():
+            if not stopped and not self.over(folder):
+                if self._flags.seeds > 1:
+                    print(f"seed {config.seed}: {folder}", file=sys.stderr)
+                stopped = train_run(folder)
+            if not self.over(folder):
+                return self.stopped()
+            rows = read_rows(folder / "metrics.jsonl")
+            scores = (row["validation_accuracy"] for row in rows if "validation_accuracy" in row)
+            best = max(scores, default=float("nan"))
+            print(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
+        return 0
 
     def stopped(self) -> int:
         """Tell the user how to go on; the exit status of a training that was stopped."""

@@ -1,21 +1,16 @@
 """What runs of the counting task are compared by, and the paper's learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from irrl.comparison import Curve, Group, Study, read_curves
+from irrl.comparison import Curve, Study, read_curves
 from irrl.counting.config import FREE, PRESETS, Config
 
 
 def published() -> dict[str, Curve]:
     """The published learning curves, by reward; accuracies as shares of 1. Scenes there were others than ours."""
     return read_curves("irrl.counting", "counting.csv", unit="million_episodes", scale=100, units=1_000_000)
-
-
-def published_for(groups: Sequence[Group]) -> dict[str, Curve]:
-    """The same for any runs."""
-    return published()
 
 
 def _curve_name(settings: Mapping[str, Any]) -> str:

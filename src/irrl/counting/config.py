@@ -20,6 +20,9 @@ class Config(SceneConfig):
     latency: float = 0.01
     """share of the reward that a move costs"""
 
+    jitter: float = 0.0
+    """how much light, colours and camera differ from one training episode to the next, 0 to 1; never in tests"""
+
     block: int = 3
     """side of the squares of pixels by which the detector's window moves on"""
     window: int = 3
@@ -70,6 +73,7 @@ class Config(SceneConfig):
         for name in ("learning_rate", "muon_rate"):
             check_positive(name, getattr(self, name))
         check_share("latency", self.latency)
+        check_share("jitter", self.jitter)
         check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)
         if self.grid[0] < 1 or self.grid[1] < self.regions:
             raise UserError(

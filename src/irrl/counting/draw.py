@@ -16,6 +16,7 @@ from irrl.counting.simulator import DRIVE_SECONDS, Simulator
 from irrl.counting.source import scenes_for_testing
 from irrl.errors import UserError
 from irrl.films import Frame, write_gif, write_mp4
+from irrl.loading import figures_folder
 
 MILLISECONDS, LAST_MILLISECONDS = 100, 2500
 """How long the film shows a picture, and the last one with the answer."""
@@ -45,9 +46,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     if cases < 1:
         raise UserError(f"--cases is {cases}; it must be at least 1")
     agent = load_agent(model)
-    if out is None:
-        folder = model if model.is_dir() else model.parent
-        out = folder / "figures" if model.exists() else Path(f"{model}-figures")
+    out = figures_folder(model) if out is None else out
     check_folder(out)
     scenes = scenes_for_testing(agent.config, 4 * cases, seed)
     # A film of nothing to be counted shows little.

@@ -11,17 +11,27 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
 from irrl.counting.config import Config
-from irrl.counting.model import Tables, answers, draw, look, nothing_seen, policy_logits, rollout, stopping, tables_of
+from irrl.counting.model import (
+    Tables,
+    answers,
+    draw,
+    goes_right,
+    look,
+    nothing_seen,
+    policy_logits,
+    rollout,
+    stopping,
+    tables_of,
+)
 from irrl.counting.network import Params, initial_params
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import LEVELS
 from irrl.counting.simulator import Simulator
 from irrl.devices import AXIS, mesh, on_every
-from irrl.errors import UserError
-from irrl.loading import load
+from irrl.learning import restored
+from irrl.loading import load_own
 
 BATCH = 64
 """Scenes walked round at once."""
@@ -124,10 +134,8 @@ class Agent:
             outputs = _look_once(self.params, picture()[None], goal, memory, place, jnp.int32(number), config)
             memory, logits, log_probs, stop = outputs
             seen.append((np.asarray(log_probs)[0], viewpoint, float(stop[0]) > 0.5))
-            right = bool(logits[0, 1] > logits[0, 0])
-            if config.policy != "learned":
-                right = config.policy == "random" and chance.random() < 0.5
-            viewpoint += 1 if right else -1
+            drawn = jnp.array([chance.random() if config.policy == "random" else 0.5])
+            viewpoint += 1 if goes_right(logits, drawn, config)[0] else -1
         log_probs, viewpoints, stops = zip(*seen, strict=True)
         return [np.stack(log_probs), np.array(viewpoints), np.argmax(stops)]
 
@@ -167,28 +175,14 @@ def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
 
 
 def load_agent(path: str | Path) -> Agent:
-    """`irrl.load`, for what can be done with this task's agents only.
-
-    Raises:
-        UserError: it is an agent of another task; or as for `irrl.load`.
-    """
-    agent = load(path)
-    if not isinstance(agent, Agent):
-        raise UserError(f"{path}: not an agent of the counting task")
-    return agent
+    """`irrl.load`, for what can be done with this task's agents only."""
+    return load_own(path, Agent, "counting")
 
 
 def restored_agent(saved: Checkpoint) -> Agent:
-    """The robot in a checkpoint.
+    """The agent in a checkpoint.
 
     Raises:
         UserError: the checkpoint's settings or weights are not those of a counting robot.
     """
-    try:
-        config = Config(**saved.state["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
-    like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
-    prefix = "params."
-    arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}
-    return Agent(config, checkpoint.unflatten(like, arrays))
+    return Agent(*restored(saved, Config, initial_params))

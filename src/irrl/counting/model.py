@@ -36,8 +36,7 @@ class Tables(NamedTuple):
 
 def tables_of(config: Config, scenes: Scenes) -> Tables:
     """Scenes for a device."""
-    names = [KINDS[goal] for goal in range(len(KINDS))]
-    number = jnp.array([config.goal_names.index(name) if name in config.goal_names else -1 for name in names])
+    number = jnp.array([config.goal_names.index(name) if name in config.goal_names else -1 for name in KINDS])
     kind, place, yaw, goal, count = map(jnp.asarray, (scenes.kind, scenes.place, scenes.yaw, scenes.goal, scenes.count))
     return Tables(kind.astype(jnp.int32), place, yaw, number[goal], count.astype(jnp.int32))
 
@@ -98,7 +97,12 @@ def draw(config: Config, batch: int, *, key: Key[Array, ""] | None) -> Float[Arr
 
 
 def rollout(
-    params: Params, tables: Tables, index: Int[Array, "batch"], draws: Float[Array, "batch time"], config: Config
+    params: Params,
+    tables: Tables,
+    index: Int[Array, "batch"],
+    draws: Float[Array, "batch time"],
+    config: Config,
+    jitter: render.Jitter | None = None,
 ) -> Rollout:
     """Walk round `tables[index]`, as far as the robot may."""
     table = Tables(*(array[index] for array in tables))
@@ -106,12 +110,9 @@ def rollout(
     def step(carry, now):
         (memory, viewpoint), (number, chance) = carry, now
         azimuth = viewpoint * (2 * jnp.pi / config.viewpoints)
-        images = render.render(config, render.View(table.kind, table.place, table.yaw, azimuth)).rgb
+        images = render.render(config, render.View(table.kind, table.place, table.yaw, azimuth), jitter).rgb
         found, memory, logits = look(params, images, table.goal, memory, viewpoint, number, config)
-        if config.policy == "left":
-            right = jnp.zeros(len(index), bool)
-        else:
-            right = chance < (0.5 if config.policy == "random" else going_right(logits))
+        right = goes_right(logits, chance, config)
         kept = Rollout(images, viewpoint, found, memory, right)
         return (memory, viewpoint + jnp.where(right, 1, -1)), kept
 
@@ -190,6 +191,13 @@ def going_right(logits: Float[Array, "*time batch 3"]) -> Float[Array, "*time ba
     """The probability of going right, if it goes."""
     left, right, _ = jnp.moveaxis(logits, -1, 0)
     return EXPLORES_WHERE / 2 + (1 - EXPLORES_WHERE) * jax.nn.sigmoid(right - left)
+
+
+def goes_right(logits: Float[Array, "batch 3"], chance: Float[Array, "batch"], config: Config) -> Bool[Array, "batch"]:
+    """Which way it goes, if it goes, given what `draw` drew."""
+    if config.policy == "left":
+        return jnp.zeros(len(chance), bool)
+    return chance < (0.5 if config.policy == "random" else going_right(logits))
 
 
 def stopping(

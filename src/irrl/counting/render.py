@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8
 
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, TABLE_HEIGHT, SceneConfig
 
@@ -334,6 +334,18 @@ def _room(
 def still(views: int) -> Jitter:
     """No jitter."""
     return Jitter(jnp.zeros((views, 3)), jnp.zeros((views, len(SURFACES), 3)), jnp.zeros((views, 3)))
+
+
+MOST_JITTER = 0.5, 30.0, (0.02, 0.02, 1.0)
+"""How far light, colours and camera are off at most, at strength 1, in the units of `Jitter`."""
+
+
+def jittered(views: int, strength: float, key: Key[Array, ""]) -> Jitter:
+    """Uniform jitter, up to `strength` times `MOST_JITTER` either way."""
+    arrays = zip(still(views), MOST_JITTER, jax.random.split(key, 3), strict=True)
+    return Jitter(
+        *(strength * jnp.array(most) * jax.random.uniform(key, array.shape, minval=-1) for array, most, key in arrays)
+    )
 
 
 def pixel_grid(config: SceneConfig) -> tuple[Float[np.ndarray, "pixels"], Float[np.ndarray, "pixels"]]:

@@ -19,7 +19,7 @@ from irrl.counting.model import Rollout, Tables, chances, draw, replay, rollout,
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
 from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
-from irrl.learning import check_finite, check_reward
+from irrl.learning import check_finite, check_reward, means, zero_sums
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -91,18 +91,7 @@ def initial_state(config: Config, tables: Tables) -> TrainState:
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
     view = render.View(tables.kind, tables.place, tables.yaw, jnp.zeros(len(tables.kind)))
     params = calibrated(params, find(params.detector, render.render(config, view).rgb, config).sums)
-    return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), no_metrics())
-
-
-def no_metrics() -> Metrics:
-    """Zero sums."""
-    return Metrics(*(jnp.float32(0) for _ in Metrics._fields))
-
-
-def means(metrics: Metrics) -> dict[str, float]:
-    """Every sum over its number of episodes."""
-    episodes, *sums = (float(total) for total in metrics)
-    return {name: total / episodes for name, total in zip(Metrics._fields[1:], sums, strict=True)}
+    return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), zero_sums(Metrics))
 
 
 def loss(
@@ -152,12 +141,15 @@ def train_step(state: TrainState, round: Round, row: Row, config: Config) -> Tra
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
     """
     draws = draw(config, config.batch, key=keys.key(config.seed, "rollout", state.step))
+    jitter = None
+    if config.jitter:
+        jitter = render.jittered(config.batch, config.jitter, keys.key(config.seed, "jitter", state.step))
 
-    def gradient_of(index, draws):
-        rolled = rollout(state.params, round.tables, index, draws, config)
+    def gradient_of(index, draws, jitter):
+        rolled = rollout(state.params, round.tables, index, draws, config, jitter)
         return jax.grad(loss, has_aux=True)(state.params, rolled, round.tables, index, config)
 
-    share = my_share((round.order[row], draws))
+    share = my_share((round.order[row], draws, jitter))
     gradient, sums = jax.lax.psum(summed_over_parts(gradient_of, share, config.part), AXIS)
     gradient = jax.tree.map(lambda total: total / sums.episodes, gradient)
     updates, optimizer_state = optimizer(config).update(gradient, state.optimizer, cast(Any, state.params))
@@ -196,9 +188,11 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     source = source or Source(config)
     steps = source.steps_per_round
     typical = tables_of(config, source.validation.take(np.arange(min(TYPICAL, config.validation_size))))
-    state, best = initial_state(config, typical), -1.0
     if restored := run.restore():
-        state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
+        like = jax.eval_shape(partial(initial_state, config), typical)
+        state, best = checkpoint.unflatten(like, restored.arrays), restored.state["best"]
+    else:
+        state, best = initial_state(config, typical), -1.0
     state = on_every(mesh(config.batch), state)
 
     while (first := int(state.step)) < config.train_steps and not run.stop_requested:

@@ -25,6 +25,7 @@ from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
 from irrl.films import write_gif, write_mp4
+from irrl.loading import figures_folder
 from irrl.run import read_rows
 
 FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
@@ -76,10 +77,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         OSError: a file cannot be written; the older one, if any, still stands.
     """
     agent = load_agent(model)
-    folder = model if model.is_dir() else model.parent
-    is_packaged = not model.exists()
-    if out is None:
-        out = Path(f"{model}-figures") if is_packaged else folder / "figures"
+    out = figures_folder(model) if out is None else out
     check_folder(out)
     watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
     frames = film(watched)
@@ -89,7 +87,8 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         "glimpses.gif": partial(write_gif, frames, **pace),
         "glimpses.mp4": partial(write_mp4, frames, **pace),
     }
-    if not is_packaged and (rows := read_rows(folder / "metrics.jsonl")):
+    folder = model if model.is_dir() else model.parent
+    if model.exists() and (rows := read_rows(folder / "metrics.jsonl")):
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
     out.mkdir(parents=True, exist_ok=True)
     for name, write in writers.items():

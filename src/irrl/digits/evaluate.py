@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
-from irrl import checkpoint, keys
+from irrl import keys
 from irrl.checkpoint import Checkpoint
 from irrl.devices import AXIS, mesh, on_every
 from irrl.digits.config import Config
@@ -19,7 +19,8 @@ from irrl.digits.data import Canvases
 from irrl.digits.model import draw, rollout
 from irrl.digits.network import Params, discriminator_log_probs, initial_params
 from irrl.errors import UserError
-from irrl.loading import load
+from irrl.learning import restored
+from irrl.loading import load_own
 
 BATCH = 1000
 """Canvases evaluated at once. Fixed, for the first glimpses are drawn batch by batch."""
@@ -100,15 +101,8 @@ class Agent:
 
 
 def load_agent(path: str | Path) -> Agent:
-    """`irrl.load`, for what can be done with this task's agents only.
-
-    Raises:
-        UserError: it is an agent of another task; or as for `irrl.load`.
-    """
-    agent = load(path)
-    if not isinstance(agent, Agent):
-        raise UserError(f"{path}: not an agent of the digits task")
-    return agent
+    """`irrl.load`, for what can be done with this task's agents only."""
+    return load_own(path, Agent, "digits")
 
 
 def restored_agent(saved: Checkpoint) -> Agent:
@@ -117,11 +111,4 @@ def restored_agent(saved: Checkpoint) -> Agent:
     Raises:
         UserError: the checkpoint's settings or weights are not those of a digits agent.
     """
-    try:
-        config = Config(**saved.state["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
-    like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
-    prefix = "params."
-    arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}
-    return Agent(config, checkpoint.unflatten(like, arrays))
+    return Agent(*restored(saved, Config, initial_params))

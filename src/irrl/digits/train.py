@@ -19,7 +19,7 @@ from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source
 from irrl.errors import UserError
-from irrl.learning import check_finite, check_reward
+from irrl.learning import check_finite, check_reward, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
@@ -89,18 +89,9 @@ def _of_muon(params: Params) -> Params:
 def initial_state(config: Config, steps_per_epoch: int) -> TrainState:
     """Fresh parameters and optimiser."""
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
-    return TrainState(params, optimizer(config, steps_per_epoch).init(cast(Any, params)), jnp.int32(0), no_metrics())
-
-
-def no_metrics() -> Metrics:
-    """Zero sums."""
-    return Metrics(*(jnp.float32(0) for _ in Metrics._fields))
-
-
-def means(metrics: Metrics) -> dict[str, float]:
-    """Every sum over its number of canvases."""
-    canvases, *sums = (float(total) for total in metrics)
-    return {name: total / canvases for name, total in zip(Metrics._fields[1:], sums, strict=True)}
+    return TrainState(
+        params, optimizer(config, steps_per_epoch).init(cast(Any, params)), jnp.int32(0), zero_sums(Metrics)
+    )
 
 
 LATENCY_DISCOUNT, LATENCY_WEIGHT = 0.99, 0.1

@@ -13,7 +13,9 @@ from irrl.counting.config import Config
 from irrl.counting.evaluate import Walks, report
 from irrl.counting.scene import Scenes, draw_scenes
 from irrl.counting.simulator import Simulator
+from irrl.counting.train import train
 from irrl.errors import UserError
+from irrl.run import MemoryRun
 from kill_and_resume import kill_and_resume
 from tiny import COUNTING, flags_of
 
@@ -58,6 +60,21 @@ def test_killed_and_resumed_to_the_last_bit(tmp_path):
     whole, killed = kill_and_resume("counting", tmp_path, kills=2, rows=6)
     assert whole.state == killed.state
     assert {n: a.tobytes() for n, a in whole.arrays.items()} == {n: a.tobytes() for n, a in killed.arrays.items()}
+
+
+def test_a_table_of_which_all_can_be_seen_from_the_start():
+    """A probe: one look tells whether the cube is there, so a robot should learn to answer at once."""
+    config = Config(
+        goals="medium_red,medium_blue", counts="1,1", distractors_least=0, distractors_most=0, levels="1,0,0",
+        width=48, height=32, moves=2, window_units=16, hidden_units=32, policy_units=16, batch=32, part=8, round=1024,
+        episodes=6144, decay_episodes=6144, latency=0.1, reinforce_weight=1.0, validation_size=256,
+    )  # fmt: skip
+    memory = MemoryRun()
+    train(config, memory)
+    first, last = memory.history[0], memory.history[-1]
+    assert first["moves"] > 1.5
+    assert last["validation_accuracy"] > 0.95
+    assert last["validation_moves"] < 0.2
 
 
 def test_test(trained, capsys):

@@ -67,7 +67,7 @@ def useful_flops(config: Config) -> int:
 
     The first layer's inputs need no gradient; all else that is computed is small beside the detector.
     """
-    places, units = config.grid[0] * config.grid[1], config.window_units
+    places, units = config.places_seen, config.window_units
     first, others = 2 * config.window_features * units, 2 * 2 * units * units
     return places * (2 * first + 3 * others)
 

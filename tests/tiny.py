@@ -52,6 +52,7 @@ COUNTING = {
     "distractors_most": 2,
     "counts": "1,1,1",
     "window_units": 8,
+    "places": 80,
     "hidden_units": 12,
     "policy_units": 8,
     "batch": 8,

@@ -7,10 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from irrl.counting import network
+from irrl.counting import network, render
 from irrl.counting.config import Config
 from irrl.counting.model import answers, chances, draw, look, nothing_seen, replay, rollout, tables_of, worth
-from irrl.counting.network import detect, find, for_pixels, initial_params, replayed_sums, strips, tell, windows
+from irrl.counting.network import (
+    colourful,
+    detect,
+    find,
+    for_pixels,
+    initial_params,
+    replayed_sums,
+    strips,
+    tell,
+    windows,
+)
 from irrl.counting.scene import draw_scenes
 from irrl.counting.train import initial_state, loss
 from tiny import COUNTING
@@ -31,21 +41,49 @@ def test_worth_by_hand():
 
 def test_windows_are_cut_out_of_the_image():
     image = np.random.default_rng(0).integers(0, 256, (CONFIG.height, CONFIG.width, 3)).astype(np.uint8)
-    seen = np.asarray(windows(jnp.asarray(image), CONFIG))
     rows, columns = CONFIG.grid
-    assert len(seen) == rows * columns
     size, side = CONFIG.block, CONFIG.block * CONFIG.window
-    for row, column in ((0, 0), (rows - 1, columns - 1), (1, 2)):
+    corners = [(0, 0), (rows - 1, columns - 1), (1, 2)]
+    place = jnp.array([row * columns + column for row, column in corners])
+    for seen, (row, column) in zip(windows(jnp.asarray(image), place, CONFIG), corners, strict=True):
         cut = image[row * size :, column * size :][:side, :side]
-        assert sorted(seen[row * columns + column]) == sorted(cut.ravel())
+        assert sorted(seen) == sorted(cut.ravel())
         # Block by block, and in a block row by row.
-        first = seen[row * columns + column][: 3 * size**2].reshape(size, size, 3)
-        np.testing.assert_array_equal(first, cut[:size, :size])
+        np.testing.assert_array_equal(seen[: 3 * size**2].reshape(size, size, 3), cut[:size, :size])
+
+
+def test_it_looks_where_there_is_colour():
+    image = np.full((CONFIG.height, CONFIG.width, 3), 200, np.uint8)
+    image[20, 30] = [10, 20, 240]
+    image[5, 3] = [90, 0, 0]
+    rows, columns = CONFIG.grid
+    size, side = CONFIG.block, CONFIG.block * CONFIG.window
+
+    def windows_with(row, column):
+        inside = [
+            (top, left)
+            for top in range(rows)
+            for left in range(columns)
+            if size * top <= row < size * top + side and size * left <= column < size * left + side
+        ]
+        return {top * columns + left for top, left in inside}
+
+    blue, red = windows_with(20, 30), windows_with(5, 3)
+    for places, expected in ((len(blue), blue), (len(blue) + len(red), blue | red)):
+        seen = colourful(jnp.asarray(image), replace(CONFIG, places=places))
+        assert set(seen.tolist()) == expected
+
+
+def test_cubes_are_colourful_and_rooms_are_not():
+    image = render.render(Config(), draw_scenes(Config(), 40, np.random.default_rng(1)).view(np.arange(40, dtype="f4")))
+    red, _, blue = np.moveaxis(np.asarray(image.rgb, int), -1, 0)
+    is_cube = np.asarray(image.ids) >= render.FIRST_CUBE
+    assert abs(red - blue)[is_cube].min() > 2 * abs(red - blue)[~is_cube].max()
 
 
 def test_pixels_are_turned_to_the_axes_of_colour():
     image = np.random.default_rng(1).integers(0, 256, (CONFIG.height, CONFIG.width, 3)).astype(np.uint8)
-    seen = windows(jnp.asarray(image), CONFIG)
+    seen = windows(jnp.asarray(image), jnp.arange(20), CONFIG)
     pixels = np.asarray(seen, np.float64).reshape(len(seen), -1, 3)
     turned = (pixels - np.array(network.COLOUR_MEAN)) @ np.array(network.COLOUR_AXES).T
     expected = PARAMS.detector.window(jnp.asarray(turned.reshape(seen.shape), jnp.float32))
@@ -53,8 +91,12 @@ def test_pixels_are_turned_to_the_axes_of_colour():
 
 
 def test_strips_sum_up_every_place_once():
-    each = strips(replace(CONFIG, regions=3))
+    config = replace(CONFIG, regions=2)
+    rows, columns = config.grid
+    place = np.random.default_rng(0).permutation(rows * columns)
+    each = np.asarray(strips(jnp.asarray(place), config))
     assert ((each > 0).sum(axis=0) == 1).all()
+    np.testing.assert_array_equal(each[0] > 0, place % columns < columns / 2)
     np.testing.assert_allclose(each.sum(axis=1), network.SUM_SCALE, rtol=1e-5)
 
 

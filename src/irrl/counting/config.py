@@ -27,6 +27,8 @@ class Config(SceneConfig):
     """side of the squares of pixels by which the detector's window moves on"""
     window: int = 3
     """side of that window, in blocks"""
+    places: int = 304
+    """where the detector looks: at so many places, the most colourful ones, red against blue"""
     window_units: int = 64
     """units of each of the detector's three layers"""
     regions: int = 2
@@ -64,8 +66,8 @@ class Config(SceneConfig):
     def __post_init__(self):
         check_types(self)
         self.check_scene()
-        for name in ("block", "window", "window_units", "regions", "hidden_units", "policy_units", "batch", "part",
-                     "episodes", "round", "validation_size"):  # fmt: skip
+        for name in ("block", "window", "places", "window_units", "regions", "hidden_units", "policy_units",
+                     "batch", "part", "episodes", "round", "validation_size"):  # fmt: skip
             check_range(name, getattr(self, name), 1)
         for name in ("decay_episodes", "keep_every"):
             check_range(name, getattr(self, name), 0)
@@ -92,6 +94,12 @@ class Config(SceneConfig):
         """Rows and columns of places where the detector's window lies."""
         rows, columns = self.height // self.block, self.width // self.block
         return rows - self.window + 1, columns - self.window + 1
+
+    @property
+    def places_seen(self) -> int:
+        """Places at which the detector looks."""
+        rows, columns = self.grid
+        return min(self.places, rows * columns)
 
     @property
     def window_features(self) -> int:

@@ -152,7 +152,7 @@ def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
 def table(study: Study, rows: Sequence[Row]) -> Table:
     """A comparison as a table."""
     goals = " / ".join(rows[0].reached)
-    where = f"{study.unit} {rows[0].at:,}"
+    where = f"{study.unit} {_short(rows[0].at)}"
     caption = (
         f"{study.title[0].upper()}{study.title[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
         "interval]; best: of each seed's best so far; paper: its mean, read off the plots. "
@@ -167,9 +167,18 @@ def table(study: Study, rows: Sequence[Row]) -> Table:
         if row.interval:
             score += " [{:.1f}, {:.1f}]".format(*(study.scale * end for end in row.interval))
         paper = "-" if row.published is None else f"{study.scale * row.published:.1f}"
-        reached = " / ".join("-" if at is None else f"{at:,}" for at in row.reached.values())
+        reached = " / ".join("-" if at is None else _short(at) for at in row.reached.values())
         drawn.add_row(row.label, str(len(row.seeds)), score, f"{study.scale * row.best:.1f}", paper, reached)
     return drawn
+
+
+def _short(number: int) -> str:
+    """As a table has room for: 11.1M, 250k, 480."""
+    if number >= 1_000_000:
+        return f"{number / 1_000_000:g}M"
+    if number >= 10_000:
+        return f"{number / 1000:g}k"
+    return str(number)
 
 
 def read_curves(package: str, name: str, *, unit: str, scale: float | int, units: int = 1) -> dict[str, Curve]:

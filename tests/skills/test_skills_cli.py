@@ -72,7 +72,7 @@ def test_test(trained, capsys):
     assert "effective_skills_exact" in capsys.readouterr().out
 
 
-def test_compare_and_figure(trained, tmp_path, capsys):
+def test_compare_and_figure(trained, tmp_path, capsys, monkeypatch):
     bonus = tmp_path / "bonus"
     assert run("skills", "train", *FLAGS, "--disdain", 2, "--ensemble", 2, "--out", bonus) == 0
     capsys.readouterr()
@@ -85,6 +85,14 @@ def test_compare_and_figure(trained, tmp_path, capsys):
     assert [row["at"] for row in rows] == [2000, 2000]
     assert run("skills", "compare", trained, "--iteration", 1000) == 0
     assert run("skills", "compare", trained, "--iteration", 7) == 2
+    # However narrow the terminal, nothing is left out.
+    monkeypatch.setenv("COLUMNS", "40")
+    capsys.readouterr()
+    assert run("skills", "compare", trained, bonus) == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert "clipped-linear+disdain" in printed
+    assert "30 / 60 / 90" in printed
     assert run("skills", "figure", trained, bonus, "--out", tmp_path / "curves.png") == 0
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size[0] > 600

@@ -17,7 +17,11 @@ def show_comparison(study: Study, runs: Sequence[Path], at: int | None, *, as_js
     if as_json:
         print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
-        Console(markup=False, highlight=False).print(table(study, rows))
+        console, drawn = Console(markup=False, highlight=False), table(study, rows)
+        # A narrow terminal, or none: better long lines than a column left out.
+        least = console.measure(drawn, options=console.options.update(width=1000)).maximum
+        console.width = max(console.width, least)
+        console.print(drawn)
 
 
 def draw_comparison(

@@ -91,12 +91,12 @@ def test_pixels_are_turned_to_the_axes_of_colour():
 
 
 def test_strips_sum_up_every_place_once():
-    config = replace(CONFIG, regions=2)
+    config = replace(CONFIG, regions=3)
     rows, columns = config.grid
     place = np.random.default_rng(0).permutation(rows * columns)
     each = np.asarray(strips(jnp.asarray(place), config))
     assert ((each > 0).sum(axis=0) == 1).all()
-    np.testing.assert_array_equal(each[0] > 0, place % columns < columns / 2)
+    np.testing.assert_array_equal(each[0] > 0, place % columns < columns / 3)
     np.testing.assert_allclose(each.sum(axis=1), network.SUM_SCALE, rtol=1e-5)
 
 

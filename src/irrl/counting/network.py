@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, Shaped, UInt8
 
 from irrl.counting.config import Config
 from irrl.recurrent import Linear, initial_linear
@@ -109,19 +110,29 @@ def for_pixels(detector: Detector) -> Detector:
     return detector._replace(window=Linear(weight.reshape(window.weight.shape), bias))
 
 
+def blocks(image: UInt8[Array, "height width 3"], config: Config) -> UInt8[Array, "high wide pixels 3"]:
+    """The image cut into the squares by which the detector's window moves on."""
+    size, (rows, columns) = config.block, config.grid
+    high, wide = rows + config.window - 1, columns + config.window - 1
+    squares = image[: high * size, : wide * size].reshape(high, size, wide, size, 3).swapaxes(1, 2)
+    return squares.reshape(high, wide, size**2, 3)
+
+
+def in_window(each: Shaped[Array, "high wide *rest"], config: Config) -> list[Shaped[Array, "rows columns *rest"]]:
+    """What there is of each block, for the blocks of the window at every place: first block, second, and so on."""
+    rows, columns = config.grid
+    shifts = [(down, right) for down in range(config.window) for right in range(config.window)]
+    return [each[down : down + rows, right : right + columns] for down, right in shifts]
+
+
 def colourful(image: UInt8[Array, "height width 3"], config: Config) -> Int[Array, "places"]:
     """The places where the detector looks: those whose window has the most colourful pixel, red against blue.
 
     Two thirds of an image show no cube, and room and table have little colour: of red less blue, 17 of 255 at most,
     where a cube in the shade still has 58.
     """
-    size, (rows, columns) = config.block, config.grid
-    high, wide = rows + config.window - 1, columns + config.window - 1
-    red, _, blue = jnp.moveaxis(image[: high * size, : wide * size].astype(jnp.float32), -1, 0)
-    blocks = jnp.abs(red - blue).reshape(high, size, wide, size).max((1, 3))
-    high_enough = [blocks[down : down + rows] for down in range(config.window)]
-    most = jnp.stack(high_enough).max(0)
-    most = jnp.stack([most[:, right : right + columns] for right in range(config.window)]).max(0)
+    red, _, blue = jnp.moveaxis(blocks(image, config).astype(jnp.float32), -1, 0)
+    most = jnp.stack(in_window(jnp.abs(red - blue).max(-1), config)).max(0)
     return jax.lax.top_k(most.ravel(), config.places_seen)[1]
 
 
@@ -129,12 +140,8 @@ def windows(
     image: UInt8[Array, "height width 3"], place: Int[Array, "places"], config: Config
 ) -> Float[Array, "places features"]:
     """What the detector sees in its window at some places, 0 to 255."""
-    size, (rows, columns) = config.block, config.grid
-    high, wide = rows + config.window - 1, columns + config.window - 1
-    blocks = image[: high * size, : wide * size].reshape(high, size, wide, size, 3).swapaxes(1, 2)
-    blocks = blocks.reshape(high, wide, 3 * size**2)
-    shifts = [(down, right) for down in range(config.window) for right in range(config.window)]
-    parts = [blocks[down : down + rows, right : right + columns] for down, right in shifts]
+    each = blocks(image, config)
+    parts = in_window(each.reshape(*each.shape[:2], -1), config)
     # Bytes are copied fast, picked fast by whole windows, and converted fast: but not if XLA does it all in one loop.
     step = jax.lax.optimization_barrier
     everywhere = step(jnp.concatenate(parts, axis=-1).reshape(-1, config.window_features))
@@ -144,8 +151,10 @@ def windows(
 def strips(place: Int[Array, "places"], config: Config) -> Float[Array, "regions places"]:
     """What sums up each strip, times `SUM_SCALE` over the number of all its places."""
     rows, columns = config.grid
-    region = place % columns * config.regions // columns
-    return (region == jnp.arange(config.regions)[:, None]) * (SUM_SCALE * config.regions / (rows * columns))
+    of_column = np.arange(columns) * config.regions // columns
+    weight = SUM_SCALE / (rows * np.bincount(of_column))
+    region = jnp.asarray(of_column)[place % columns]
+    return (region == jnp.arange(config.regions)[:, None]) * jnp.asarray(weight, jnp.float32)[:, None]
 
 
 class Found(NamedTuple):

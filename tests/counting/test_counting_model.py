@@ -9,7 +9,19 @@ import pytest
 
 from irrl.counting import network, render
 from irrl.counting.config import Config
-from irrl.counting.model import answers, chances, draw, look, nothing_seen, replay, rollout, tables_of, worth
+from irrl.counting.model import (
+    answers,
+    before_deciding,
+    chances,
+    cost_of_choosing,
+    draw,
+    look,
+    nothing_seen,
+    replay,
+    rollout,
+    tables_of,
+    worth,
+)
 from irrl.counting.network import (
     colourful,
     detect,
@@ -200,15 +212,31 @@ def test_stopping_by_chance_pays_what_the_loss_expects():
 
 
 def test_a_policy_learns_to_stop_where_it_pays():
-    """Only the probabilities of stopping have a gradient here: that of the walk's worth, exactly."""
+    """From being sure of the contrary, too, where the gradient of what a walk is worth has vanished."""
     rewards = jnp.array([[0.1], [0.9], [0.5]])
 
-    def value(logits):
-        stop = jnp.concatenate([jax.nn.sigmoid(logits), jnp.ones((1, 1))])
-        return worth(stop, rewards)[0].sum()
+    def cost(log_odds):
+        stop = jnp.concatenate([log_odds > 0, jnp.ones((1, 1), bool)]).astype(jnp.float32)
+        return cost_of_choosing(log_odds, rewards[:-1] - worth(stop, rewards)[1:]).sum()
 
-    logits = jnp.zeros((2, 1))
+    log_odds = jnp.array([[30.0], [-30.0]])
     for _ in range(200):
-        logits += jax.grad(value)(logits)
-    assert jax.nn.sigmoid(logits[0, 0]) < 0.1
-    assert jax.nn.sigmoid(logits[1, 0]) > 0.9
+        log_odds -= jax.grad(cost)(log_odds)
+    assert jax.nn.sigmoid(log_odds[0, 0]) < 0.1
+    assert jax.nn.sigmoid(log_odds[1, 0]) > 0.9
+
+
+def test_the_likelier_choice_pays_on_average():
+    gain = jnp.array([0.1, 0.2, -0.9, 0.3])  # of 0.6 gained and 0.9 lost, odds of two to three
+    log_odds = jnp.full(4, 5.0)
+    for _ in range(300):
+        log_odds -= jax.grad(lambda odds: cost_of_choosing(odds, gain).sum())(log_odds).sum()
+    assert np.exp(log_odds[0]) == pytest.approx(2 / 3, rel=1e-3)
+
+
+def test_memories_of_any_size_are_decided_upon_alike():
+    rolled = rollout(PARAMS, TABLES, ALL, draw(CONFIG, 6, key=jax.random.key(1)), CONFIG)
+    number = jnp.arange(CONFIG.steps)[:, None]
+    tenfold = jax.tree.map(lambda each: 10 * each, rolled.memory)
+    one, other = (before_deciding(memory, rolled.viewpoint, number, CONFIG) for memory in (rolled.memory, tenfold))
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)

@@ -1,8 +1,8 @@
 """The robot at its table: where it goes, and what its network says of it.
 
 A rollout walks as far as a robot may: stopping is not drawn. What a robot that stops by chance may expect follows
-exactly from the probability of stopping after each image (`chances`), so that the policy learns to stop without the
-noise of doing so.
+exactly from the probability of stopping after each image (`chances`), and what stopping would have brought is known
+after every image of every walk.
 """
 
 from typing import NamedTuple, cast
@@ -78,10 +78,14 @@ class Outputs(NamedTuple):
 
     log_probs: Float[Array, "time batch classes"]
     """the discriminator: log q(y|tau) after each image"""
+    stop_log_odds: Float[Array, "time batch"]
+    """of answering now, as the policy says it"""
     stop: Float[Array, "time batch"]
     """probability of answering after this image, if it has not before; 1 after the last"""
     direction_log_prob: Float[Array, "time batch"]
     """of having gone where it went, if it goes on"""
+    direction_entropy: Float[Array, "time batch"]
+    """of where it goes, if it goes on, nats"""
     baseline: Float[Array, "time batch"]
     """what going on is expected to bring, by a baseline that also knows the right answer"""
 
@@ -154,13 +158,15 @@ def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "b
     # The policy reads what the classifier learns to remember, without changing it.
     logits = policy_logits(params, rolled.memory, rolled.viewpoint, number, config)
     right = going_right(logits)
-    known = jnp.concatenate([rolled.memory.features, whereabouts(rolled.viewpoint, number, config)], axis=-1)
+    known = before_deciding(rolled.memory, rolled.viewpoint, number, config)
     answer = jnp.broadcast_to(jax.nn.one_hot(count, config.classes), (time, batch, config.classes))
     baseline = params.baseline(jax.nn.relu(params.critic(jnp.concatenate([known, answer], axis=-1))))
     return Outputs(
         log_probs,
+        stop_log_odds(logits),
         stopping(logits, number, config),
         jnp.log(jnp.where(rolled.right, right, 1 - right)),
+        jax.scipy.special.entr(right) + jax.scipy.special.entr(1 - right),
         (baseline * answer).sum(-1),
     )
 
@@ -178,13 +184,29 @@ def policy_logits(
     config: Config,
 ) -> Float[Array, "*time batch 3"]:
     """Logits of going left, going right and answering now."""
-    known = jnp.concatenate([memory.features, whereabouts(viewpoint, number, config)], axis=-1)
+    known = before_deciding(memory, viewpoint, number, config)
     return params.policy(jax.nn.relu(params.policy_hidden(known)))
+
+
+def before_deciding(
+    memory: Memory,
+    viewpoint: Int[Array, "*time batch"],
+    number: Int[Array, "*time"] | Int[Array, "time 1"],
+    config: Config,
+) -> Float[Array, "*time batch inputs"]:
+    """What policy and baseline know.
+
+    What is remembered grows tenfold as the classifier learns, and decisions would become final with it: so it is
+    scaled to a mean square of 1.
+    """
+    features = memory.features
+    scale = jax.lax.rsqrt((features**2).mean(axis=-1, keepdims=True) + 1e-6)
+    return jnp.concatenate([features * scale, whereabouts(viewpoint, number, config)], axis=-1)
 
 
 EXPLORES_WHERE, EXPLORES_WHEN = 0.1, 0.02
 """How often a robot goes anywhere, and the least and most that it may make of whether to stop (from the latter to one
-less): so no decision is ever final, and its gradient never gone."""
+less): so no decision is ever final."""
 
 
 def going_right(logits: Float[Array, "*time batch 3"]) -> Float[Array, "*time batch"]:
@@ -200,14 +222,20 @@ def goes_right(logits: Float[Array, "batch 3"], chance: Float[Array, "batch"], c
     return chance < (0.5 if config.policy == "random" else going_right(logits))
 
 
+def stop_log_odds(logits: Float[Array, "*time batch 3"]) -> Float[Array, "*time batch"]:
+    """Of answering now, over going anywhere."""
+    left, right, stop = jnp.moveaxis(logits, -1, 0)
+    return stop - jnp.logaddexp(left, right)
+
+
 def stopping(
     logits: Float[Array, "*time batch 3"], number: Int[Array, "*time"] | Int[Array, "time 1"], config: Config
 ) -> Float[Array, "*time batch"]:
     """The probability of answering now: 1 when there are no moves left; the baselines walk as far as they may."""
-    left, right, stop = jnp.moveaxis(logits, -1, 0)
-    learned = jnp.zeros_like(stop)
+    odds = stop_log_odds(logits)
+    learned = jnp.zeros_like(odds)
     if config.policy == "learned":
-        learned = EXPLORES_WHEN + (1 - 2 * EXPLORES_WHEN) * jax.nn.sigmoid(stop - jnp.logaddexp(left, right))
+        learned = EXPLORES_WHEN + (1 - 2 * EXPLORES_WHEN) * jax.nn.sigmoid(odds)
     return jnp.where(number < config.steps - 1, learned, 1.0)
 
 
@@ -239,3 +267,15 @@ def worth(stop: Float[Array, "time batch"], rewards: Float[Array, "time batch"])
         return value, value
 
     return jax.lax.scan(step, jnp.zeros_like(rewards[0]), (stop, rewards), reverse=True)[1]
+
+
+def cost_of_choosing(log_odds: Float[Array, "*walks"], gain: Float[Array, "*walks"]) -> Float[Array, "*walks"]:
+    """What choosing to stop with these log odds costs, as logistic loss: `|gain| log(1 + exp(-sign(gain) log_odds))`.
+
+    It is least at odds of `E[max(gain, 0)] / E[max(-gain, 0)]`: so where stopping pays on average, it is likelier than
+    not.
+
+    Args:
+        gain: of stopping here over going on.
+    """
+    return jnp.abs(gain) * jax.nn.softplus(-jnp.sign(gain) * log_odds)

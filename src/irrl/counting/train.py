@@ -15,7 +15,7 @@ from irrl import checkpoint, keys, rewards
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
-from irrl.counting.model import Rollout, Tables, chances, draw, replay, rollout, tables_of, worth
+from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw, replay, rollout, tables_of, worth
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
 from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
@@ -28,6 +28,9 @@ Row = int | Int[Array, ""]
 SECONDS_BETWEEN_LOOKS = 0.3
 """How long the device works before the host looks up: progress, Ctrl-C, and the drawing of the next scenes, in many
 short steps of the device. It changes nothing that is learned."""
+
+DIRECTION_ENTROPY = 0.01
+"""What a nat of entropy of where to go is worth, in units of the reward."""
 
 TYPICAL = 128
 """Scenes to whose pictures an untrained detector's sums are scaled."""
@@ -99,9 +102,12 @@ def loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Classification, baseline and policy losses of some walks, summed.
 
-    The expectation over when a robot stops is exact: it may stop after each image of its walk. The gradient with
-    respect to the probabilities of stopping is that of the walk's worth; which way it goes is credited as in
-    REINFORCE, with what the walk is worth from there on less the baseline, as often as it gets there.
+    Walks go on for all moves. So it is known, image by image, whether stopping there would have paid more than going
+    on and stopping later: the policy classifies its situations into these two, each weighted by what the wrong choice
+    costs (Lagoudakis and Parr 2003). The likelier choice is then the one that pays on average, as it is for the policy
+    gradient; but a choice of which it is sure and which is wrong, for which that gradient vanishes, is the one that is
+    corrected most. Which way it goes is credited as in REINFORCE, with what the walk is worth from there on less the
+    baseline, as often as it gets there, and a little entropy keeps it from being final.
     """
     outputs = replay(params, rolled, tables, index, config)
     time, batch = outputs.stop.shape
@@ -112,12 +118,14 @@ def loss(
     paid = jax.lax.stop_gradient(reward) * (1 - config.latency) ** moves
     stop = jax.lax.stop_gradient(outputs.stop)
     there = chances(stop)
-    after = worth(stop, paid)[1:]
-    advantage = after - jax.lax.stop_gradient(outputs.baseline[:-1])
-    by_direction = 0.0
+    # Of a robot that stops where that is likelier than not, as it does when it is tested.
+    after = worth(jnp.where(stop > 0.5, 1.0, 0.0), paid)[1:]
+    policy_loss = jnp.zeros(batch)
     if config.policy == "learned":
-        by_direction = (there[1:] * advantage * outputs.direction_log_prob[:-1]).sum(0)
-    policy_loss = -worth(outputs.stop, paid)[0] - by_direction
+        mistaken = cost_of_choosing(outputs.stop_log_odds[:-1], paid[:-1] - after)
+        advantage = after - jax.lax.stop_gradient(outputs.baseline[:-1])
+        directed = advantage * outputs.direction_log_prob[:-1] + DIRECTION_ENTROPY * outputs.direction_entropy[:-1]
+        policy_loss = (there[:-1] * mistaken - there[1:] * directed).sum(0)
     baseline_loss = (there[1:] * (outputs.baseline[:-1] - after) ** 2).sum(0)
     nats = -jnp.take_along_axis(outputs.log_probs, target[..., None], axis=-1)[..., 0]
     ends = there * stop

@@ -46,13 +46,13 @@ class Config(SceneConfig):
     """Adam's step size"""
     muon_rate: float = 4.0
     """step size of the weights between hidden layers, which Muon trains, over that of everything else"""
-    decay_episodes: int = 2_000_000
+    decay_episodes: int = 196_608
     """episodes over which a cosine lowers the step size to a hundredth; 0 keeps it constant"""
     batch: int = 64
     """episodes a step"""
-    part: int = 4
+    part: int = 8
     """episodes whose gradient is taken at a time, so that it fits a processor's cache"""
-    episodes: int = 2_000_000
+    episodes: int = 196_608
     """episodes of training; they come in rounds, of which the last may be shorter"""
     round: int = 16_384
     """episodes between rows of metrics, validations and checkpoints; their scenes are drawn together"""

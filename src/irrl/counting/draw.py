@@ -87,7 +87,7 @@ def film(agent: Agent, scene: Scenes) -> list[Frame]:
                 for _ in simulator.drive(steps, round(DRIVE_SECONDS * 1000 / MILLISECONDS)):
                     shoot(before, f"goes {'right' if steps > 0 else 'left'}")
             for _ in range(LOOKING):
-                shoot(beliefs[number], f"has moved {number} times" if number != 1 else "has moved once")
+                shoot(beliefs[number], f"after {number} move{'s' * (number != 1)}" if number else "at the start")
         answer = int(beliefs[moves].argmax())
         verdict = "right" if answer == right else f"wrong: there are {right}"
         shoot(beliefs[moves], f"{answer}: {verdict}", RIGHT if answer == right else WRONG, answer)

@@ -162,7 +162,7 @@ def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
     <global offwidth="{max(1280, config.width)}" offheight="{max(1024, config.height)}"/>
     <headlight ambient="0 0 0" diffuse="0 0 0" specular="0 0 0"/>
     <map znear="0.02" zfar="20"/>
-    <quality offsamples="{8 if smooth else 0}"/>
+    <quality offsamples="{8 if smooth else 0}" numslices="96"/>
   </visual>
   <default>
     <geom contype="0" conaffinity="0"/>
@@ -176,7 +176,7 @@ def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
   <worldbody>
     <light directional="true" pos="0 0 3" dir="{" ".join(str(-part) for part in render.LIGHT)}" ambient="{ambient}"
       diffuse="{diffuse}" specular="0 0 0"/>
-    <camera name="room" pos="1.6 1.6 1.9" xyaxes="-0.7071 0.7071 0 -0.37 -0.37 0.852"/>
+    <camera name="room" pos="2.1 2.1 2.2" xyaxes="-0.7071 0.7071 0 -0.319 -0.319 0.893"/>
     {"".join(geoms)}
     <body name="robot" childclass="robot">
       <joint name="round" type="hinge" axis="0 0 1" damping="20"/>

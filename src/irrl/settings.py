@@ -1,6 +1,7 @@
 """Checks that the tasks' configs share, and presets. No JAX here: the command line reads configs to answer `--help`."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -33,6 +34,12 @@ def check_share(name: str, value: float) -> None:
     """Refuse a number outside 0 to 1."""
     if not 0 <= value <= 1:
         raise UserError(f"{flag(name)} is {value}; it must lie between 0 and 1")
+
+
+def check_number(name: str, value: float) -> None:
+    """Refuse infinity, and what is not a number."""
+    if not math.isfinite(value):
+        raise UserError(f"{flag(name)} is {value}; it must be a finite number")
 
 
 def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:

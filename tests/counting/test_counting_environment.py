@@ -58,6 +58,26 @@ def test_many_tables_go_on_by_themselves():
     assert envs.observation_space.contains(fresh)
 
 
+def test_a_robot_that_may_not_move_is_cut_short():
+    env = gymnasium.make(NAME, moves=0).unwrapped
+    first, _ = env.reset(seed=1)
+    second, _, terminated, truncated, information = env.step(LEFT)
+    assert (terminated, truncated, information["moves"]) == (False, True, 0)
+    np.testing.assert_array_equal(first["image"], second["image"])
+
+
+def test_wrong_use():
+    envs = gymnasium.make_vec(NAME, num_envs=2, vectorization_mode="vector_entry_point").unwrapped
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        envs.step(np.array([LEFT, LEFT]))
+    with pytest.raises(ValueError, match="seed is a list"):
+        envs.reset(seed=[1, 2])
+    envs.reset(seed=1)
+    for actions in ([LEFT], [LEFT, 7]):
+        with pytest.raises(ValueError, match=r"give 0 \(left\), 1 \(right\) or 2 \(stop\) for each of 2"):
+            envs.step(np.array(actions))
+
+
 def test_render_shows_robot_and_table():
     env = gymnasium.make(NAME, render_mode="rgb_array", camera="room").unwrapped
     env.reset(seed=1)

@@ -15,6 +15,7 @@ from irrl.counting.model import (
     chances,
     cost_of_choosing,
     draw,
+    goes_right,
     look,
     nothing_seen,
     replay,
@@ -240,3 +241,85 @@ def test_memories_of_any_size_are_decided_upon_alike():
     tenfold = jax.tree.map(lambda each: 10 * each, rolled.memory)
     one, other = (before_deciding(memory, rolled.viewpoint, number, CONFIG) for memory in (rolled.memory, tenfold))
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+PRIOR = {"counts": "5,3,2", "latency": 0.1}
+
+
+def slow_loss(outputs, target, config):
+    """Loss and baseline's loss, walk by walk and step by step, as they are defined."""
+    log_probs, stop, odds, chosen, entropy, baseline = (
+        np.asarray(array, np.float64)
+        for array in (
+            outputs.log_probs, outputs.stop, outputs.stop_log_odds, outputs.direction_log_prob,
+            outputs.direction_entropy, outputs.baseline,
+        )
+    )  # fmt: skip
+    steps, walks = stop.shape
+    total = of_baseline = 0.0
+    for walk in range(walks):
+        right = log_probs[:, walk, target[walk]]
+        paid = [
+            max(np.exp(right[t]) - config.count_weights[target[walk]], 0) * (1 - config.latency) ** t
+            for t in range(steps)
+        ]
+        there, arrives = [], 1.0
+        for t in range(steps):
+            there.append(arrives)
+            arrives *= 1 - stop[t, walk]
+        classification = np.mean(-right) / 2 + sum(there[t] * stop[t, walk] * -right[t] for t in range(steps)) / 2
+        value, policy = paid[-1], 0.0
+        for t in reversed(range(steps - 1)):
+            gain = paid[t] - value
+            policy += there[t] * abs(gain) * np.log1p(np.exp(-np.sign(gain) * odds[t, walk]))
+            policy -= there[t + 1] * ((value - baseline[t, walk]) * chosen[t, walk] + 0.01 * entropy[t, walk])
+            of_baseline += there[t + 1] * (baseline[t, walk] - value) ** 2
+            value = paid[t] if odds[t, walk] > 0 else value
+        total += classification + config.reinforce_weight * policy
+    return total + of_baseline, of_baseline
+
+
+def test_the_loss_is_what_it_should_be():
+    config = replace(CONFIG, **PRIOR, stop_bias=2.0)  # so that some stop here and some there
+    params = initial_params(config, key=jax.random.key(4))
+    sharp = params.classifier._replace(weight=60 * params.classifier.weight)
+    params = params._replace(classifier=sharp, policy=params.policy._replace(weight=30 * params.policy.weight))
+    rolled = rollout(params, TABLES, ALL, draw(config, 6, key=jax.random.key(1)), config)
+    outputs = replay(params, rolled, TABLES, ALL, config)
+    assert 0 < (np.asarray(outputs.stop_log_odds[:-1]) > 0).mean() < 1
+    total, sums = loss(params, rolled, TABLES, ALL, config)
+    expected, of_baseline = slow_loss(outputs, np.asarray(TABLES.answer), config)
+    assert float(sums.reward) > 0.1
+    assert float(total) == pytest.approx(expected, rel=1e-4)
+    assert float(sums.baseline_loss) == pytest.approx(of_baseline, rel=1e-4)
+
+
+@pytest.mark.parametrize(("baseline", "sign"), [(-10.0, 1), (10.0, -1)])
+def test_directions_that_led_to_more_than_expected_are_taken_more_often(baseline, sign):
+    expects = PARAMS._replace(baseline=PARAMS.baseline._replace(bias=jnp.full(CONFIG.classes, baseline)))
+    rolled = rollout(expects, TABLES, ALL, draw(CONFIG, 6, key=jax.random.key(1)), CONFIG)
+
+    def logarithm(params):
+        return replay(params, rolled, TABLES, ALL, CONFIG).direction_log_prob[:-1].sum()
+
+    step = jax.grad(lambda params: loss(params, rolled, TABLES, ALL, CONFIG)[0])(expects).policy
+    after = expects._replace(policy=jax.tree.map(lambda old, new: old - 0.01 * new, expects.policy, step))
+    assert sign * (logarithm(after) - logarithm(expects)) > 0
+
+
+def test_rewards_below_nothing_get_worse_with_every_move():
+    """Latency is a price whatever the reward's sign."""
+    config = replace(CONFIG, reward="signed-accuracy", latency=0.5)
+    certain = PARAMS.classifier._replace(weight=0 * PARAMS.classifier.weight, bias=jnp.array([0.0, 0.0, 50.0]))
+    wrong = PARAMS._replace(classifier=certain)
+    tables = TABLES._replace(answer=0 * TABLES.answer)
+    rolled = rollout(wrong, tables, ALL, draw(config, 6, key=jax.random.key(1)), config)
+    gradient = jax.grad(lambda params: loss(params, rolled, tables, ALL, config)[0])(wrong)
+    assert gradient.policy.bias[2] < 0, "a step down the gradient makes a robot stop that is wrong all the way"
+
+
+def test_a_random_walk_goes_right_as_often_as_left():
+    config = replace(CONFIG, policy="random")
+    logits = jnp.tile(jnp.array([-3.0, 3.0, 0.0]), (4000, 1))
+    chance = draw(config, 4000, key=jax.random.key(0))[:, 0]
+    assert goes_right(logits, chance, config).mean() == pytest.approx(0.5, abs=0.04)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from irrl.counting.config import Config
 from irrl.counting.evaluate import Walks, report
 from irrl.counting.scene import Scenes, draw_scenes
 from irrl.counting.simulator import Simulator
-from irrl.counting.train import train
+from irrl.counting.source import Source
+from irrl.counting.train import initial_state, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from kill_and_resume import kill_and_resume
@@ -56,10 +58,42 @@ def test_rows_and_another_start(trained, capsys):
     assert "latency: 0.01 -> 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("decay", "note"),
+    [(32, "from --decay-episodes 32 on"), (96, "training ends before --decay-episodes 96"), (64, None)],
+)
+def test_a_step_size_that_falls_too_early_or_too_late_is_told(decay, note, tmp_path, capsys):
+    assert run("counting", "train", *FLAGS, "--decay-episodes", decay, "--out", tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert note in said if note else "note" not in said
+
+
 def test_killed_and_resumed_to_the_last_bit(tmp_path):
     whole, killed = kill_and_resume("counting", tmp_path, kills=2, rows=6)
     assert whole.state == killed.state
     assert {n: a.tobytes() for n, a in whole.arrays.items()} == {n: a.tobytes() for n, a in killed.arrays.items()}
+
+
+def test_every_step_walks_otherwise_and_jitter_changes_what_is_seen():
+    config = Config(**COUNTING)
+    source = Source(config)
+    round_ = source.round(1)
+    state = initial_state(config, round_.tables)
+
+    def loss_of_step(step, jitter):
+        now = jax.tree.map(jnp.copy, state._replace(step=jnp.int32(step)))
+        return float(train_steps(now, round_, 0, 1, config=replace(config, jitter=jitter)).metrics.loss)
+
+    assert loss_of_step(0, 0.0) == loss_of_step(0, 0.0)
+    assert loss_of_step(0, 0.0) != loss_of_step(1, 0.0)
+    assert loss_of_step(0, 0.0) != loss_of_step(0, 0.5)
+
+
+def test_validation_scenes_are_not_trained_on():
+    source = Source(Config(**COUNTING))
+    trained_on = {place.tobytes() for number in (1, 2) for place in np.asarray(source.round(number).tables.place)}
+    assert len(trained_on) == 32  # two rounds of eight scenes, their mirror images, and both recoloured in place
+    assert not trained_on & {place.tobytes() for place in source.validation.place}
 
 
 def test_a_table_of_which_all_can_be_seen_from_the_start():
@@ -83,7 +117,12 @@ def test_test(trained, capsys):
     confusion = np.array(result["confusion"])
     assert confusion.sum() == 20 == sum(result["moves"])
     assert result["accuracy"] == pytest.approx(np.trace(confusion) / 20)
-    assert result["all_seen_after"] == sorted(result["all_seen_after"])
+    for known in ("all_seen_after", "ceiling"):
+        assert result[known] == sorted(result[known]) and len(result[known]) == 3
+    assert run("counting", "test", trained, "--episodes", 20, "--threads", 1) == 0
+    assert [
+        list(map(int, line.split()[1:])) for line in capsys.readouterr().out.splitlines()[-3:]
+    ] == confusion.tolist()
     assert len(result["by_moves"]) == 3
 
 
@@ -98,6 +137,14 @@ def test_prospects_are_known_before_any_training(capsys):
         assert (scene["least_moves"] == 0) == at_once
         views = np.bincount([view for views in scene["seen_from"] for view in views], minlength=12)
         assert scene["best_view"] == views.max()
+
+
+def test_prospects_of_other_scenes(capsys):
+    said = []
+    for seed in (0, 0, 1):
+        assert run("counting", "prospects", "--scenes", 12, "--json", "--seed", seed) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
 
 
 def test_the_last_round_may_be_shorter(tmp_path):
@@ -156,6 +203,7 @@ def test_figure_and_comparison(trained, tmp_path, capsys):
     ("settings", "complaint"),
     [
         ({"latency": 2.0}, "latency"),
+        ({"stop_bias": float("nan")}, "--stop-bias is nan; it must be a finite number"),
         ({"batch": 60, "part": 16}, "part"),
         ({"width": 8, "height": 8}, "no room"),
         ({"round": 100}, "multiple"),

@@ -13,6 +13,7 @@ from irrl.counting.scene import (
     LEAST_PIXELS,
     LEAST_SHARE,
     WHOLE_SHARE,
+    Prospects,
     Scenes,
     draw_scenes,
     edges,
@@ -114,14 +115,25 @@ def test_least_moves_are_those_of_the_shortest_walk():
     for index in range(NUMBER):
         shortest = found.never
         for moves in range(5):
+            shown = 0
             for walk in itertools.product((-1, 1), repeat=moves):
                 views = np.cumsum((0, *walk)) % config.viewpoints
                 if (seen[index, views].any(axis=0) == goals[index]).all():
                     shortest = min(shortest, moves)
+                shown = max(shown, seen[index, views].any(axis=0).sum())
+            assert found.most_seen[index, moves] == shown
         assert found.least_moves[index] == shortest
     assert (found.least_moves[scenes.count > 0] > 0).all()
     assert found.all_seen_after(0) == (scenes.count == 0).mean()
     np.testing.assert_array_equal(found.best_view, seen.sum(axis=2).max(axis=1))
+
+
+def test_the_ceiling_by_hand():
+    seen = np.array([[0, 0], [0, 1], [0, 1], [0, 2], [1, 1]])  # none yet: best answer 1, twice right of four times
+    nothing = np.zeros(5, int)
+    known = Prospects(np.zeros((5, 12, 2), bool), nothing, nothing, seen, np.array([0, 1, 1, 2, 2]), never=24)
+    assert known.ceiling(0) == pytest.approx(3 / 5)  # one was seen once, of two
+    assert known.ceiling(1) == pytest.approx(4 / 5)  # none: 0; one: 1, but once it is 2; two: 2
 
 
 def test_a_cube_behind_another_is_seen_from_the_side():
@@ -144,7 +156,9 @@ def test_a_cube_behind_another_is_seen_from_the_side():
         ({"counts": "1,-1"}, "--counts is '1,-1'"),
         ({"levels": "1,1"}, "--levels is '1,1'; it must be at least 3 numbers"),
         ({"levels": "0,0,0"}, "--levels"),
-        ({"table_radius": 0.05}, "--table-radius is 0.05"),
+        ({"table_radius": 0.2}, "--table-radius is 0.2; it must be above that of the leg, 0.28 m"),
+        ({"camera_distance": 3.5}, "--camera-distance is 3.5; the room's walls are at 3.0 m"),
+        ({"camera_height": 3.5}, "--camera-height is 3.5; it must be above the table and its cubes, 0.83 m, and below"),
         ({"table_radius": 0.95}, "the robot would stand in a table of 0.95 m"),
         ({"camera_height": 0.8}, "--camera-height is 0.8; it must be above the table and its cubes"),
         ({"distractors_least": 7}, "--distractors-most is 6; it must be from 7"),
@@ -158,7 +172,7 @@ def test_settings_that_no_scene_can_have(changed, message):
 
 
 def test_too_many_cubes_for_the_table():
-    with pytest.raises(UserError, match="ask for fewer cubes, a larger table or other levels"):
+    with pytest.raises(UserError, match="ask for fewer cubes, a larger table, other levels"):
         scenes_of(1, SceneConfig(distractors_least=60, distractors_most=60, levels="1,0,0"), 2)
 
 

@@ -5,13 +5,17 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
 from irrl.counting.config import FREE, PRESETS, Config, preset
+from irrl.counting.scene_config import SceneConfig
+
+if TYPE_CHECKING:
+    from irrl.counting.scene import Prospects
 
 app = App(name="counting", help="A robot that walks round a table until it knows how many cubes of a kind are on it.")
 
@@ -36,6 +40,8 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
     trainings.check()
     if first.decay_episodes > first.episodes:
         print(f"note: training ends before --decay-episodes {first.decay_episodes}", file=sys.stderr)
+    if 0 < first.decay_episodes < first.episodes:
+        print(f"note: from --decay-episodes {first.decay_episodes} on, steps are a hundredth", file=sys.stderr)
     return trainings.in_turn(partial(_train_run, trainings), lambda episodes: f"{episodes:,} episodes")
 
 
@@ -94,45 +100,64 @@ def test_command(
     scenes = scenes_for_testing(agent.config, episodes, seed)
     report = agent.test(scenes, simulator=simulator, seed=seed)
     known = prospects(agent.config, scenes)
-    seen = [known.all_seen_after(moves) for moves in range(agent.config.moves + 1)]
+    could = _after_moves(known, agent.config)
     if as_json:
-        print(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed, "all_seen_after": seen}))
+        print(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed} | could))
         return
     print(f"accuracy {report.accuracy:.2%} after {report.mean_moves:.2f} moves ({episodes} scenes, {simulator})")
     print("by count:   " + "  ".join(f"{count}: {share:.1%}" for count, share in report.by_count.items()))
     print("by level:   " + "  ".join(f"{level}: {share:.1%}" for level, share in report.by_level.items()))
     print("moves:      " + "  ".join(f"{moves}: {number}" for moves, number in enumerate(report.moves)))
     print("after moves: " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(report.by_moves)))
-    print("all seen:    " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(seen)))
+    _show_after_moves(could)
+    print("answers (columns) by right answer (rows):")
+    for count, row in enumerate(report.confusion):
+        print(f"{count:5}: " + "".join(f"{number:6}" for number in row))
+
+
+def _after_moves(known: "Prospects", config: SceneConfig) -> dict[str, list[float]]:
+    """What an all-knowing robot could do within so many moves."""
+    moves = range(config.moves + 1)
+    return {"all_seen_after": [*map(known.all_seen_after, moves)], "ceiling": [*map(known.ceiling, moves)]}
+
+
+def _show_after_moves(could: dict[str, list[float]]) -> None:
+    for name, shares in could.items():
+        title = f"{name.removesuffix('_after').replace('_', ' ')}:"
+        print(f"{title:13}" + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(shares)))
 
 
 @app.command(name="prospects")
-@settings_of(Config)
+@settings_of(SceneConfig)
 def prospects_command(
     *,
     scenes: Whole = 1_000,
+    seed: Whole = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     **settings: Any,
 ) -> None:
-    """Say what an all-knowing robot could do, before any training: in how many scenes the goal's cubes can be seen.
+    """Say what an all-knowing robot could do, before any training: in how many scenes it can have seen all of the
+    goal's cubes after so many moves, and the ceiling on accuracy that follows.
 
     Args:
         scenes: how many are drawn.
+        seed: draws them.
         as_json: print JSON: also, scene by scene, from which viewpoints each of the goal's cubes is seen.
     """
     from irrl.settings import check_range
 
     check_range("scenes", scenes, 1)
-    config = preset("fast", **settings)
+    config = SceneConfig(**settings)
+    config.check_scene()
     import numpy as np
 
     from irrl.counting.scene import prospects
     from irrl.counting.scene_config import KINDS
     from irrl.counting.source import scenes_for_testing
 
-    drawn = scenes_for_testing(config, scenes)
+    drawn = scenes_for_testing(config, scenes, seed)
     known = prospects(config, drawn)
-    seen = [known.all_seen_after(moves) for moves in range(config.moves + 1)]
+    could = _after_moves(known, config)
     if as_json:
         each = [
             {"goal": KINDS[goal], "count": int(count), "least_moves": int(moves), "best_view": int(best)}
@@ -141,16 +166,19 @@ def prospects_command(
                 drawn.goal, drawn.count, known.least_moves, known.best_view, known.seen, drawn.is_goal, strict=True
             )
         ]
-        summary = {"all_seen_after": seen, "one_view_shows_all": known.one_view_shows_all}
+        summary = could | {"one_view_shows_all": known.one_view_shows_all}
         print(json.dumps(summary | {"scenes": each}))
         return
-    print("all of the goal's cubes can have been seen after so many moves:")
-    print("  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(seen)))
+    print("all seen: the share of scenes of which all of the goal's cubes can have been seen after so many moves;")
+    print("ceiling: the accuracy of the likeliest answer, given how many the best walk has shown")
+    _show_after_moves(could)
     print(f"all at once, from the best viewpoint: {known.one_view_shows_all:.1%}")
 
 
 @app.command(name="draw")
-def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 3, seed: Whole = 0) -> None:
+def draw_command(
+    model: Path, *, out: Path | None = None, cases: Whole = 3, seed: Whole = 0, threads: Whole | None = None
+) -> None:
     """Film a trained robot at work, by MuJoCo: what it sees, the room, and what it believes.
 
     Args:
@@ -158,7 +186,11 @@ def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 3, seed
         out: folder for the films; by default `figures` in the run's folder, or `NAME-figures` here for a packaged one.
         cases: how many films.
         seed: draws the scenes.
+        threads: processor cores to use; all by default.
     """
+    from irrl.devices import use_cores
+
+    use_cores(threads)
     from irrl.counting.draw import draw
 
     for path in draw(model, out, cases=cases, seed=seed):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from irrl.counting.scene_config import SceneConfig
 from irrl.errors import UserError
-from irrl.settings import check_positive, check_range, check_share, check_types, preset_of
+from irrl.settings import check_number, check_positive, check_range, check_share, preset_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,6 @@ class Config(SceneConfig):
     """rounds between checkpoints that are kept for good; 0 keeps none but the best and the last"""
 
     def __post_init__(self):
-        check_types(self)
         self.check_scene()
         for name in ("block", "window", "places", "window_units", "regions", "hidden_units", "policy_units",
                      "batch", "part", "episodes", "round", "validation_size"):  # fmt: skip
@@ -74,6 +73,7 @@ class Config(SceneConfig):
         check_range("seed", self.seed, 0, 2**32 - 1)
         for name in ("learning_rate", "muon_rate"):
             check_positive(name, getattr(self, name))
+        check_number("stop_bias", self.stop_bias)
         check_share("latency", self.latency)
         check_share("jitter", self.jitter)
         check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)

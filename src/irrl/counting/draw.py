@@ -34,7 +34,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged robot.
         out: folder for the films; None: `figures` in the run's folder, or beside the checkpoint; `NAME-figures` here
             for a packaged one.
-        cases: how many; those with the most to be counted, of four times as many, come first.
+        cases: how many; of four times as many, those with the most to be counted (four or more are alike) and hidden.
         seed: draws the scenes.
 
     Returns:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -57,13 +58,15 @@ class ObjectCountingVectorEnv(VectorEnv):
         self.action_space = MultiDiscrete([3] * num_envs)
         self.viewpoint = np.zeros(num_envs, int)
         self._moves, self._over = np.zeros(num_envs, int), np.zeros(num_envs, bool)
+        self.scenes: Any = None
         self._unused: list[Scenes] = []
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        # One stream for all: the first seed is that of the rest.
-        super().reset(seed=seed[0] if isinstance(seed, list) else seed)
+        if isinstance(seed, list):
+            raise ValueError("seed is a list; the tables are drawn from one stream: give one number")
+        super().reset(seed=seed)
         if seed is not None:
             self._unused = []
         self.scenes = self._next_scenes(self.num_envs)
@@ -73,15 +76,20 @@ class ObjectCountingVectorEnv(VectorEnv):
     def step(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, actions: Int[np.ndarray, "envs"]
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        if self.scenes is None:
+            raise ResetNeeded("call reset before step")
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or not np.isin(actions, (LEFT, RIGHT, STOP)).all():
+            raise ValueError(f"actions are {actions}; give 0 (left), 1 (right) or 2 (stop) for each of {self.num_envs}")
         if renewed := int(self._over.sum()):
             self.scenes = self.scenes.put(self._over, self._next_scenes(renewed))
             self.viewpoint[self._over], self._moves[self._over] = 0, 0
         going = ~self._over
-        moves = going & (actions != STOP)
+        moves = going & (actions != STOP) & (self._moves < self.config.moves)
         self.viewpoint += moves * np.where(actions == RIGHT, 1, -1)
         self._moves += moves
         terminated = going & (actions == STOP)
-        truncated = moves & (self._moves >= self.config.moves)
+        truncated = going & ~terminated & (self._moves >= self.config.moves)
         self._over = terminated | truncated
         return self._observation(), np.zeros(self.num_envs), terminated, truncated, self._information()
 

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8
 
-from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, TABLE_HEIGHT, SceneConfig
+from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
 
 WALL, FLOOR, TABLE, FIRST_CUBE = range(4)
 """Object ids; cube i is `FIRST_CUBE + i`."""
 
-TABLE_THICKNESS, LEG_RADIUS, ROOM, TILE = 0.04, 0.28, 3.0, 0.5
-"""The table's top and its leg, half the side of the square room, and the side of the floor's tiles, m."""
+TABLE_THICKNESS, TILE = 0.04, 0.5
+"""Of the table's top, and the side of the floor's tiles, m."""
 
 SURFACES = {"wall": (84, 62, 115), "floor": (205, 200, 190), "tile": (180, 175, 166), "top": (235, 226, 222),
             "rim": (98, 93, 88), "red": (170, 32, 32), "blue": (40, 72, 215)}  # fmt: skip

@@ -124,7 +124,8 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> S
     which = f"{LEVELS[level[left[0]]]} scene of {count[left[0]]} {KINDS[goal[left[0]]]} cubes and distractors"
     raise UserError(
         f"no {which} came out in {ROUNDS} tries (--distractors-most {config.distractors_most}, --table-radius "
-        f"{config.table_radius}, --levels {config.levels}); ask for fewer cubes, a larger table or other levels"
+        f"{config.table_radius}, --levels {config.levels}); ask for fewer cubes, a larger table, other "
+        "levels, or a camera that sees more of it"
     )
 
 
@@ -243,11 +244,23 @@ class Prospects:
     """after which all of them have been seen once; `never` if a whole turn does not do"""
     best_view: Int64[np.ndarray, "scenes"]
     """how many of them are seen from the best viewpoint"""
+    most_seen: Int64[np.ndarray, "scenes moves"]
+    """how many of them the best walk of so many moves shows"""
+    count: Int64[np.ndarray, "scenes"]
+    """how many of them there are"""
     never: int
 
     def all_seen_after(self, moves: int) -> float:
         """The share of scenes in which so many moves let all of the goal's cubes be seen."""
         return float((self.least_moves <= moves).mean())
+
+    def ceiling(self, moves: int) -> float:
+        """The accuracy after so many moves of a robot that walks where most of the goal's cubes are to be seen, and
+        answers what is likeliest given how many it has seen (by the frequencies in these very scenes).
+        """
+        joint = np.zeros((self.count.max() + 1, self.count.max() + 1))
+        np.add.at(joint, (self.most_seen[:, moves], self.count), 1)
+        return float(joint.max(axis=1).sum() / joint.sum())
 
     @property
     def one_view_shows_all(self) -> float:
@@ -262,10 +275,13 @@ def prospects(config: SceneConfig, scenes: Scenes) -> Prospects:
     around = config.viewpoints
     never = 2 * around
     least = np.full(len(scenes), never)
+    most = np.zeros((len(scenes), config.moves + 1), int)
     for left in range(around):
         for right in range(around - left):
             arc = np.arange(-left, right + 1) % around
-            enough = (seen[:, arc].any(axis=1) == goals).all(axis=1)
+            by_now = seen[:, arc].any(axis=1)
+            enough = (by_now == goals).all(axis=1)
             moves = left + right + min(left, right)  # there, and back past the start
+            most[:, moves:] = np.maximum(most[:, moves:], by_now.sum(axis=1)[:, None])
             least = np.where(enough, np.minimum(least, moves), least)
-    return Prospects(seen, least, seen.sum(axis=2).max(axis=1), never)
+    return Prospects(seen, least, seen.sum(axis=2).max(axis=1), most, scenes.count, never)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 from irrl.errors import UserError
-from irrl.settings import check_positive, check_range, flag
+from irrl.settings import check_positive, check_range, check_types, flag
 
 EDGES = {"small": 0.03, "medium": 0.06, "large": 0.11}
 """Edges of the cubes, m: measured off the released clips."""
 COLOURS = ("red", "blue")
 KINDS = tuple(f"{size}_{colour}" for size in EDGES for colour in COLOURS)
 EDGE_OF_KIND = tuple(EDGES[kind.split("_")[0]] for kind in KINDS)
+TABLE_HEIGHT, LEG_RADIUS, ROOM = 0.72, 0.28, 3.0
+"""Of the table's top above the floor, of its leg, and half the side of the square room, m."""
 MOST_CUBES = 100
 """On a table, at most: they would not fit, and a pixel's id is a byte."""
 LEVELS = ("visible", "partial", "hidden")
@@ -52,6 +54,7 @@ class SceneConfig:
 
     def check_scene(self) -> None:
         """Refuse what no scene can be."""
+        check_types(self)
         for name in ("viewpoints", "width", "height"):
             check_range(name, getattr(self, name), 4, 4096)
         check_range("moves", self.moves, 0, 100)
@@ -67,18 +70,19 @@ class SceneConfig:
             raise UserError(f"--field-of-view is {self.field_of_view}; it must be below 170 degrees")
         if not -80 <= self.camera_pitch <= 80:
             raise UserError(f"--camera-pitch is {self.camera_pitch}; it must lie between -80 and 80 degrees")
-        if self.placement_radius <= 0:
-            raise UserError(
-                f"--table-radius is {self.table_radius}; cubes keep 0.08 m from the edge: it must be larger"
-            )
+        if self.table_radius <= LEG_RADIUS:
+            raise UserError(f"--table-radius is {self.table_radius}; it must be above that of the leg, {LEG_RADIUS} m")
         if self.camera_distance <= self.table_radius + EDGES["large"]:
             raise UserError(
                 f"--camera-distance is {self.camera_distance}; the robot would stand in a table of "
                 f"{self.table_radius} m"
             )
-        if self.camera_height <= TABLE_HEIGHT + EDGES["large"]:
+        if self.camera_distance >= ROOM:
+            raise UserError(f"--camera-distance is {self.camera_distance}; the room's walls are at {ROOM} m")
+        if not TABLE_HEIGHT + EDGES["large"] < self.camera_height < ROOM:
             raise UserError(
-                f"--camera-height is {self.camera_height}; it must be above the table and its cubes, 0.83 m"
+                f"--camera-height is {self.camera_height}; it must be above the table and its cubes, 0.83 m, and below "
+                f"{ROOM} m"
             )
         unknown = [goal for goal in self.goal_names if goal not in KINDS]
         if unknown or len(set(self.goal_names)) < len(self.goal_names):
@@ -112,10 +116,6 @@ class SceneConfig:
     def most_cubes(self) -> int:
         """Cubes on the table, at most."""
         return len(self.count_weights) - 1 + self.distractors_most
-
-
-TABLE_HEIGHT = 0.72
-"""Of the table's top above the floor, m."""
 
 
 def _weights(name: str, text: str, least: int) -> list[float]:

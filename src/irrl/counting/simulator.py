@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from irrl.counting import render
 from irrl.counting.scene import Scenes
-from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, TABLE_HEIGHT, SceneConfig
+from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
 from irrl.errors import UserError
 from irrl.extras import import_extra
 
@@ -115,7 +115,7 @@ class Simulator:
 
 
 def _nothing_to_draw_with(error: Exception) -> UserError:
-    tried, said = os.environ.get("MUJOCO_GL", ""), str(error).splitlines()[0]
+    tried, said = os.environ.get("MUJOCO_GL", ""), next(iter(str(error).splitlines()), type(error).__name__)
     return UserError(
         f"MuJoCo cannot draw here with MUJOCO_GL={tried} ({said}); install EGL or OSMesa, and set "
         "MUJOCO_GL to egl or osmesa (on Debian: apt-get install libegl1 libgl1-mesa-dri, or libosmesa6)"
@@ -124,7 +124,7 @@ def _nothing_to_draw_with(error: Exception) -> UserError:
 
 def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
     """A scene as MuJoCo's XML. The number in a geom's user data is its object id."""
-    thick, room, radius, leg = render.TABLE_THICKNESS, render.ROOM, config.table_radius, render.LEG_RADIUS
+    thick, room, radius, leg = render.TABLE_THICKNESS, ROOM, config.table_radius, LEG_RADIUS
     colours = {name: " ".join(f"{level / 255:.4f}" for level in colour) for name, colour in render.SURFACES.items()}
     colours["white"] = "1 1 1"  # a texture's colours are multiplied by it
 

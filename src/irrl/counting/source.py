@@ -9,7 +9,7 @@ from irrl import keys
 from irrl.counting.config import Config
 from irrl.counting.model import Tables, tables_of
 from irrl.counting.scene import Scenes, draw_scenes
-from irrl.counting.scene_config import KINDS
+from irrl.counting.scene_config import KINDS, SceneConfig
 from irrl.devices import mesh, on_every
 
 TEST_SEED = 0
@@ -54,6 +54,6 @@ class Source:
         return Scenes.concatenate([scenes, scenes.recoloured()]) if colours else scenes
 
 
-def scenes_for_testing(config: Config, number: int, seed: int = TEST_SEED) -> Scenes:
+def scenes_for_testing(config: SceneConfig, number: int, seed: int = TEST_SEED) -> Scenes:
     """Test scenes: the same for every robot."""
     return draw_scenes(config, number, keys.generator(seed, "test canvases"))

@@ -115,7 +115,8 @@ def loss(
     reward = rewards.get(config.reward)(outputs.log_probs, target, jnp.array(config.count_weights))
     moves = jnp.arange(time, dtype=jnp.float32)[:, None]
     # A share, not a price: an ignorant robot, paid nothing wherever it stops, learns nothing about when to.
-    paid = jax.lax.stop_gradient(reward) * (1 - config.latency) ** moves
+    left = (1 - config.latency) ** moves
+    paid = jax.lax.stop_gradient(reward) * jnp.where(reward > 0, left, 2 - left)
     stop = jax.lax.stop_gradient(outputs.stop)
     there = chances(stop)
     # Of a robot that stops where that is likelier than not, as it does when it is tested.

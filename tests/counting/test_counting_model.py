@@ -243,9 +243,6 @@ def test_memories_of_any_size_are_decided_upon_alike():
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
-PRIOR = {"counts": "5,3,2", "latency": 0.1}
-
-
 def slow_loss(outputs, target, config):
     """Loss and baseline's loss, walk by walk and step by step, as they are defined."""
     log_probs, stop, odds, chosen, entropy, baseline = (
@@ -280,7 +277,7 @@ def slow_loss(outputs, target, config):
 
 
 def test_the_loss_is_what_it_should_be():
-    config = replace(CONFIG, **PRIOR, stop_bias=2.0)  # so that some stop here and some there
+    config = replace(CONFIG, counts="5,3,2", latency=0.1, stop_bias=2.0)  # so that some stop here and some there
     params = initial_params(config, key=jax.random.key(4))
     sharp = params.classifier._replace(weight=60 * params.classifier.weight)
     params = params._replace(classifier=sharp, policy=params.policy._replace(weight=30 * params.policy.weight))

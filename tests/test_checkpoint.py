@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from irrl import checkpoint
-from irrl.checkpoint import CheckpointError, append, encode, flatten, load, save, unflatten
+from irrl.checkpoint import CheckpointError, encode, flatten, load, save, unflatten
+from irrl.files import append
 
 ARRAYS = {
     "params.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -172,7 +172,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space"):
         save(path, ARRAYS, {"step": 2})
     assert load(path).state == {"step": 1}
@@ -191,8 +191,8 @@ def test_the_content_is_on_the_disk_before_the_rename_and_the_rename_after_it(tm
         done.append("replace")
         replace(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", watched_fsync)
-    monkeypatch.setattr(checkpoint.os, "replace", watched_replace)
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
     save(tmp_path / "a", ARRAYS, STATE)
     assert done == [len(encode(ARRAYS, STATE)), "replace", "folder"]
 
@@ -201,7 +201,7 @@ def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "fsync", interrupt)
+    monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path / "a.safetensors", ARRAYS, {})
     assert os.listdir(tmp_path) == []
@@ -213,7 +213,8 @@ def test_a_file_size_limit_leaves_the_old_file(tmp_path):
     script = f"""
 import resource, signal, numpy as np
 from pathlib import Path
-from irrl.checkpoint import append, save
+from irrl.checkpoint import save
+from irrl.files import append
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 append(Path({str(tmp_path / "rows")!r}), b"x" * 1990)

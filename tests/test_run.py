@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from irrl import checkpoint, run
+from irrl import run
 from irrl.checkpoint import load
 from irrl.errors import UserError
 from irrl.run import MemoryRun
@@ -216,7 +217,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, call):
                 raise OSError(errno.ENOSPC, "No space left on device")
 
             patch.setattr(os, call, full)
-            patch.setattr(checkpoint.shutil, "copyfile", full)
+            patch.setattr(shutil, "copyfile", full)
             with pytest.raises(OSError, match="No space"):
                 disk_run.save({"x": np.array(30)}, {"step": 30, "epoch": 3}, best=True, keep=True)
     assert not list(tmp_path.glob(".*tmp"))

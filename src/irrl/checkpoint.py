@@ -7,10 +7,7 @@ as files. Nothing is ever unpickled. The arrays open in any safetensors reader, 
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +15,12 @@ import numpy as np
 import safetensors.numpy
 
 from irrl.errors import UserError
+from irrl.files import read_file, replace_file
 
 FORMAT = "irrl"
 VERSION = 1
-TEMPORARY_SUFFIX = ".irrl-tmp"
+MOST_BYTES = 1 << 30
+"""Of a checkpoint file."""
 
 
 class CheckpointError(UserError):
@@ -76,88 +75,15 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: the file is missing, damaged, not a checkpoint of ours, or written by a newer version.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, MOST_BYTES)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
     try:
         return _decode(content)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: through a kill or a power cut it holds the old file or the new one.
-
-    Raises:
-        OSError: it cannot be written; the old file still stands and nothing is left beside it.
-    """
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-
-    replace_by(path, write)
-    sync(path.parent)
-
-
-def check_folder(path: Path) -> None:
-    """Refuse, before anything is computed, a folder that cannot be made: a file stands there or where it should lie.
-
-    Raises:
-        UserError: which file.
-    """
-    above = next(each for each in (path, *path.absolute().parents) if each.exists())
-    if not above.is_dir():
-        raise UserError(f"{path}: not a folder, for {above} is a file; give another --out")
-
-
-def sync(path: Path) -> None:
-    """Wait until the file or folder at `path` is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_by(path: Path, create: Callable[[Path], None]) -> None:
-    """Let `create` make a temporary file beside `path`, then rename it to `path`; on an error it is removed.
-
-    Or a temporary folder, which replaces an empty folder only.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-    try:
-        create(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        raise
-
-
-def link(source: Path, target: Path) -> None:
-    """Make `target` another name of the file `source`, or a copy where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def append(path: Path, content: bytes) -> None:
-    """Add `content` to the end of the file at `path`; on an error (full disk) no part of it stays."""
-    with open(path, "ab", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            while content:
-                content = content[file.write(content) :]
-        except BaseException:
-            file.truncate(size)
-            raise
 
 
 def flatten(tree: Any) -> dict[str, np.ndarray]:

@@ -1,4 +1,6 @@
-"""The one exception a user can cause."""
+"""The one exception a user can cause, and what is said on stderr."""
+
+import sys
 
 
 class UserError(ValueError):
@@ -7,3 +9,13 @@ class UserError(ValueError):
     The message is one line: what is wrong, where, and what would be right. The command line prints it and exits
     with status 2; a library caller catches it like any `ValueError`.
     """
+
+
+def printable(text: object) -> str:
+    """`text` with control characters escaped: what a stranger's file says must not steer the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in str(text))
+
+
+def warn(message: object) -> None:
+    """Say on stderr, in one line, what goes on in another way than the user may think."""
+    print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)

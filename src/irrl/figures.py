@@ -9,9 +9,9 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from irrl.checkpoint import check_folder, replace_by
 from irrl.comparison import Curve, Group
 from irrl.errors import UserError
+from irrl.files import check_folder, replace_by
 from irrl.stats import bootstrap_interval
 
 FORMATS = (".png", ".pdf", ".svg")

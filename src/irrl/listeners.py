@@ -5,8 +5,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from irrl.checkpoint import replace_file
 from irrl.extras import import_extra
+from irrl.files import replace_file
 
 
 class Listener:

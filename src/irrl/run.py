@@ -32,8 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from irrl.checkpoint import TEMPORARY_SUFFIX, Checkpoint, append, encode, link, load, replace_by, replace_file, sync
+from irrl.checkpoint import Checkpoint, encode, load
 from irrl.errors import UserError
+from irrl.files import TEMPORARY_SUFFIX, append, link, replace_by, replace_file, sync
 from irrl.listeners import Listener
 from irrl.seeds import check_single
 

@@ -8,13 +8,13 @@ from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from irrl.checkpoint import check_folder, replace_by
 from irrl.counting.evaluate import Agent, load_agent
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import KINDS
 from irrl.counting.simulator import DRIVE_SECONDS, Simulator
 from irrl.counting.source import scenes_for_testing
 from irrl.errors import UserError
+from irrl.files import check_folder, replace_by
 from irrl.films import Frame, write_gif, write_mp4
 from irrl.loading import figures_folder
 

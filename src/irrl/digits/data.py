@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Integer, UInt8, UInt16
 
-from irrl.checkpoint import replace_by
 from irrl.errors import UserError
+from irrl.files import replace_by
 
 CLASSES = 10
 

@@ -17,13 +17,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from irrl import keys
-from irrl.checkpoint import check_folder, replace_by
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
+from irrl.files import check_folder, replace_by
 from irrl.films import write_gif, write_mp4
 from irrl.loading import figures_folder
 from irrl.run import read_rows

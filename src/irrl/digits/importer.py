@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from irrl import checkpoint
+from irrl import checkpoint, files
 from irrl.digits.config import Config, preset
 from irrl.digits.network import Params, initial_params
 from irrl.errors import UserError
@@ -51,7 +51,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: already exists, and nothing there is overwritten; choose another folder")
-    checkpoint.check_folder(out.parent)
+    files.check_folder(out.parent)
     config = preset("paper")
     saved = read_torch_file(file)
     try:
@@ -69,7 +69,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
             run.save(arrays, state, best=True, keep=False)
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.replace_by(out, write)
+    files.replace_by(out, write)
     return state
 
 

@@ -16,7 +16,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from irrl import checkpoint, rewards
-from irrl.checkpoint import check_folder, replace_by, replace_file
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
@@ -25,6 +24,7 @@ from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.errors import UserError
 from irrl.figures import check_picture, write_figure
+from irrl.files import check_folder, replace_by, replace_file
 from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability

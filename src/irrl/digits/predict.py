@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt16
 from PIL import Image, ImageOps
 
-from irrl.checkpoint import check_folder
 from irrl.digits.draw import draw_answer, look
 from irrl.digits.evaluate import load_agent
 from irrl.errors import UserError
+from irrl.files import check_folder
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO"]
 """Picture formats that are read. Pillow knows more, some of which start other programs."""

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from irrl import checkpoint
-from irrl.checkpoint import check_folder, replace_by
 from irrl.errors import UserError
+from irrl.files import check_folder, replace_by
 from irrl.films import write_mp4
 from irrl.run import kept_checkpoints, read_config
 from irrl.seeds import run_folders

@@ -10,6 +10,7 @@ import numpy as np
 from irrl import checkpoint, rewards
 from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError
+from irrl.settings import config_from
 
 C = TypeVar("C")
 P = TypeVar("P")
@@ -76,10 +77,7 @@ def restored(saved: Checkpoint, kind: type[C], initial_params: Callable[..., P])
     Raises:
         UserError: the checkpoint's settings or weights are others.
     """
-    try:
-        config = kind(**saved.state["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
+    config = config_from(kind, saved.state.get("config"), "the checkpoint")
     like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
     prefix = "params."
     arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}

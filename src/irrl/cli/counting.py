@@ -30,9 +30,10 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
     """Train a robot, seed after seed. Stopped or killed, the same command goes on where it was."""
     first = preset(preset_name, **settings)
     trainings = Trainings(flags, first, "counting", FREE, "episode")
-    from irrl.devices import use_cores
+    from irrl.devices import mesh, use_cores
 
     use_cores(flags.threads)
+    trainings.threads = mesh(first.batch).size
     from irrl.learning import check_reward
 
     # Before the first training: their complaints leave nothing behind.

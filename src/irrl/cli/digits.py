@@ -32,9 +32,10 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "p
     for name in idle(vars(first)) & settings.keys():
         raise UserError(f"--{name} {settings[name]} does nothing without --model dt-ram")
     trainings = Trainings(flags, first, "digits", FREE | idle(vars(first)), "epoch")
-    from irrl.devices import use_cores
+    from irrl.devices import mesh, use_cores
 
     use_cores(flags.threads)
+    trainings.threads = mesh(first.batch).size
     from irrl.digits.data import CLASSES
     from irrl.digits.train import oracle_of
     from irrl.learning import check_reward

@@ -41,7 +41,8 @@ def train_command(
     import_extra("numba", "skills")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tables need no accelerator, and should not take hold of one
     from irrl.cli.progress import ProgressLines
-    from irrl.run import MemoryRun, Run, read_rows
+    from irrl.run import MemoryRun, Run
+    from irrl.run_folder import read_rows
     from irrl.skills.paid import compile_reward
     from irrl.skills.train import train_all
 

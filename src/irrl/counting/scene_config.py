@@ -55,8 +55,9 @@ class SceneConfig:
     def check_scene(self) -> None:
         """Refuse what no scene can be."""
         check_types(self)
-        for name in ("viewpoints", "width", "height"):
-            check_range(name, getattr(self, name), 4, 4096)
+        check_range("viewpoints", self.viewpoints, 4, 4096)
+        for name in ("width", "height"):
+            check_range(name, getattr(self, name), 4, 1024)
         check_range("moves", self.moves, 0, 100)
         check_range("distractors_least", self.distractors_least, 0, MOST_CUBES)
         check_range("distractors_most", self.distractors_most, self.distractors_least, MOST_CUBES)

@@ -26,7 +26,7 @@ from irrl.errors import UserError
 from irrl.files import check_folder, replace_by
 from irrl.films import write_gif, write_mp4
 from irrl.loading import figures_folder
-from irrl.run import read_rows
+from irrl.run_folder import read_rows
 
 FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
 """Colours of the first glimpse on a canvas, of those between, and of the last."""

@@ -28,7 +28,7 @@ from irrl.files import check_folder, replace_by, replace_file
 from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
-from irrl.run import kept_checkpoints
+from irrl.run_folder import kept_checkpoints
 
 Split = Literal["test", "validation"]
 

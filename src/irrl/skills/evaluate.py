@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from irrl import rewards
-from irrl.checkpoint import Checkpoint
+from irrl.checkpoint import Checkpoint, unflatten
 from irrl.errors import UserError
+from irrl.settings import config_from
 from irrl.skills.config import Config
-from irrl.skills.four_rooms import FourRooms, rooms_of
+from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Tables
 
 EVALUATION_EPISODES = 256
@@ -34,18 +35,46 @@ class Agent(NamedTuple):
     steps: int
 
 
+class Trained(NamedTuple):
+    """An agent as it stood at some point of its training."""
+
+    agent: Agent
+    config: Config
+    rooms: FourRooms
+    iteration: int
+
+
 def restored_agent(saved: Checkpoint) -> Agent:
     """The agent in a checkpoint.
 
     Raises:
         UserError: the checkpoint's settings or tables are not those of a skills agent.
     """
-    try:
-        config = Config(**saved.state["config"])
-        tables = Tables(**saved.arrays)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"it is of another task, or has what this version of irrl does not know: {error}") from None
-    return agent_of(tables, config, rooms_of(config.rooms))
+    return restored(saved).agent
+
+
+def restored(saved: Checkpoint) -> Trained:
+    """The agent in a checkpoint, and what else it tells.
+
+    Raises:
+        UserError: as for `restored_agent`.
+    """
+    if saved.state.get("task") != "skills":
+        raise UserError("not a checkpoint of the task skills")
+    config = config_from(Config, saved.state.get("config"), "its config")
+    rooms, iteration = rooms_of(config.rooms), saved.state.get("iteration")
+    if not isinstance(iteration, int) or iteration < 0:
+        raise UserError(f"its iteration is {str(iteration)[:40]}; it must be a whole number")
+    tables = unflatten(tables_like(config, rooms), saved.arrays)
+    return Trained(agent_of(tables, config, rooms), config, rooms, iteration)
+
+
+def tables_like(config: Config, rooms: FourRooms) -> Tables:
+    """Tables of the shapes and dtypes that a config's run has; they take no memory."""
+    states = len(rooms.cells)
+    q = np.float32, (config.skills, states, len(ACTIONS))
+    kinds = (q, q, (np.float32, (config.ensemble, states, config.skills)), (np.uint64, (2,)), (np.float64, (3,)))
+    return Tables(*(np.broadcast_to(dtype(0), shape) for dtype, shape in kinds))
 
 
 def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from irrl import keys
+from irrl.checkpoint import unflatten
 from irrl.errors import UserError
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.config import Config
-from irrl.skills.evaluate import agent_of, measure
+from irrl.skills.evaluate import agent_of, measure, tables_like
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
@@ -55,7 +56,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
 
     Args:
-        stopping: whether to save and return; by default, whether `run` was asked to.
+        stopping: whether to save and return, as if `run` had been asked to.
 
     Raises:
         UserError: the reward cannot be used, or a table became NaN or infinite; the last checkpoint from before stands.
@@ -64,7 +65,8 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
     tables, settings, iteration = initial_tables(config, rooms), kernel_settings(config, reward), 0
     if restored := run.restore():
-        tables, iteration = Tables(**restored.arrays), restored.state["iteration"]
+        # Compiled code trusts the shapes: it would write outside an array.
+        tables, iteration = unflatten(tables_like(config, rooms), restored.arrays), restored.state["iteration"]
     batch = kernel.empty_batch(tables, settings)
     look, first, began, stop = 1, iteration, time.perf_counter(), False
 
@@ -89,7 +91,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
             first, began = iteration, time.perf_counter()
             tables.paid[:] = 0
         keep = config.keep_every > 0 and iteration % config.keep_every == 0
-        stop = run.stop_requested if stopping is None else stopping()
+        stop = run.stop_requested or (stopping is not None and stopping())
         if keep or stop or iteration % config.checkpoint_every == 0 or iteration == config.iterations:
             state = {"step": iteration, "iteration": iteration}
             run.save(tables._asdict(), state, best=False, keep=keep)

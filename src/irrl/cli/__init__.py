@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = 130
     except BrokenPipeError:
         status = _closed()
+    except SystemExit as error:  # Rich makes one of a broken pipe
+        status = _closed() if isinstance(error.__context__, BrokenPipeError) else error.code
     except (UserError, CycloptsError, OSError, MemoryError) as error:
         status = _say(str(error) or OUT_OF_MEMORY)
     except RuntimeError as error:  # JAX's own out-of-memory error is one

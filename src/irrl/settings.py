@@ -29,11 +29,14 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
     """
     if not isinstance(recorded, Mapping):
         raise UserError(f"{where}: its config is a {type(recorded).__name__}, not names and values")
-    known = {field.name for field in dataclasses.fields(cast(Any, kind))}
-    if unknown := sorted(set(recorded) - known):
+    known = {field.name: field.type for field in dataclasses.fields(cast(Any, kind))}
+    if unknown := sorted(set(recorded) - set(known)):
         raise UserError(f"{where}: a setting that this version of irrl does not know: {unknown[0][:60]!r}")
     try:
-        return kind(**recorded)
+        for name, value in recorded.items():
+            check_type(name, value, known[name])
+        # JSON writes 1.0 as 1, too.
+        return kind(**{name: float(value) if known[name] is float else value for name, value in recorded.items()})
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 

@@ -4,13 +4,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from irrl import keys
 from irrl.checkpoint import unflatten
-from irrl.errors import UserError
+from irrl.errors import UserError, printable
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.config import Config
@@ -125,7 +126,8 @@ def train_all(
             with open_run(config) as run:
                 train(config, run, stopping)
         except (UserError, OSError) as error:
-            sys.stderr.write(f"seed {config.seed}: {error}\n")  # at once: other seeds write lines too
+            with suppress(OSError):
+                sys.stderr.write(f"seed {config.seed}: {printable(error)}\n")  # at once: other seeds write lines too
             return error
 
     with ThreadPoolExecutor(threads) as pool:

@@ -86,7 +86,7 @@ def test_command(
     """Count the skills that a run has learned: means over its seeds, and each seed's.
 
     Args:
-        run: a run's folder, or that of several seeds.
+        run: a run's folder, or that of several seeds; or a checkpoint file.
         seed: draws the sampled episodes.
         as_json: print JSON.
     """

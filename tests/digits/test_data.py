@@ -241,7 +241,7 @@ other_side = np.zeros((3, 6, 6), np.uint8)
         (NAMES[0], b"an html page saying not found", "expected magic number 2051"),
         (NAMES[0], idx(np.zeros(4, np.uint8)), "expected magic number 2051"),
         (NAMES[0], idx(small_mnist().train_images)[:-1], "has 115 bytes; expected 116 from its header"),
-        (NAMES[0], idx(small_mnist().train_images) + b"0", "has 117 bytes; expected 116 from its header"),
+        (NAMES[0], idx(small_mnist().train_images) + b"0", "has more bytes than the 116 expected from its header"),
         (NAMES[0], idx(np.zeros((4, 5, 6), np.uint8)), "shape (4, 5, 6); expected at least one, and square"),
         (NAMES[0], idx(np.zeros((0, 5, 5), np.uint8)), "shape (0, 5, 5); expected at least one, and square"),
         (NAMES[1], idx(np.zeros(3, np.uint8)), "holds 3 labels; expected one for each of 4 images"),

@@ -76,6 +76,7 @@ def test_command(
     model: Path,
     *,
     split: Literal["test", "validation"] = "test",
+    mnist: Path | None = None,
     seed: Whole = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     threads: Whole | None = None,
@@ -85,17 +86,18 @@ def test_command(
     Args:
         model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
         split: which canvases: test, or the training canvases held out for validation.
+        mnist: folder of idx files, as for train; by default the digits that the agent was trained on.
         seed: draws the first glimpses.
         as_json: print JSON.
         threads: processor cores to use; all by default.
     """
     from irrl.devices import use_cores
     from irrl.digits.evaluate import load_agent
-    from irrl.digits.source import Source, canvases_for_testing
+    from irrl.digits.source import canvases_for
 
     use_cores(threads)
     agent = load_agent(model)
-    canvases = canvases_for_testing(agent.config) if split == "test" else Source(agent.config).validation
+    canvases = canvases_for(agent, split, mnist)
     predictions = agent.predict(canvases.images, seed=seed)
     accuracy = float((predictions.answers == canvases.labels).mean())
     result = {"accuracy": accuracy, "glimpses": float(predictions.glimpses.mean())}
@@ -108,19 +110,22 @@ def test_command(
 
 
 @app.command(name="draw")
-def draw_command(model: Path, *, out: Path | None = None, cases: Whole = 12, seed: Whole = 0) -> None:
+def draw_command(
+    model: Path, *, out: Path | None = None, mnist: Path | None = None, cases: Whole = 12, seed: Whole = 0
+) -> None:
     """Draw where a trained agent looks: a figure and a film of sample cases, and the learning curve.
 
     Args:
         model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
         out: folder for the pictures; by default `figures` in the run's folder, or `NAME-figures` here for a packaged
             agent.
+        mnist: folder of idx files, as for train; by default the digits that the agent was trained on.
         cases: how many test canvases to draw.
         seed: picks the canvases and draws the first glimpses.
     """
     from irrl.digits.draw import draw
 
-    for path in draw(model, out, cases=cases, seed=seed):
+    for path in draw(model, out, cases=cases, seed=seed, mnist=mnist):
         print(path)
 
 
@@ -175,6 +180,7 @@ def noise_command(
     oracle: Path,
     out: Path = Path("noise"),
     split: Literal["test", "validation"] = "test",
+    mnist: Path | None = None,
     cases: Whole | None = None,
     seed: Whole = 0,
     reward: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -187,6 +193,7 @@ def noise_command(
         oracle: a converged run's folder or checkpoint; it answers over the glimpses that each model chose.
         out: folder for delta.npz, noise.json, violins.png and rewards.png.
         split: which canvases: test, or the training canvases held out for validation.
+        mnist: folder of idx files, as for train; by default the digits that the models were trained on.
         cases: how many canvases, the first ones; all by default.
         seed: draws the first glimpses.
         reward: a reward to measure beside the built-in ones; may be given several times.
@@ -197,7 +204,7 @@ def noise_command(
     use_cores(threads)
     from irrl.digits.noise import noise
 
-    for path in noise(models, oracle, out, split=split, cases=cases, seed=seed, more_rewards=reward):
+    for path in noise(models, oracle, out, split=split, cases=cases, seed=seed, more_rewards=reward, mnist=mnist):
         print(path)
 
 
@@ -229,7 +236,7 @@ def data_command(
         distractor_size: side of a distractor, pixels; 8 by default.
         digits: digits on a canvas, side by side, 1 by default; labels are then read from left to right.
         seed: decides everything random; 1 by default.
-        mnist: folder of MNIST idx files, plain or gzipped; the packaged MNIST by default.
+        mnist: folder of idx files like MNIST's, plain or gzipped; the packaged MNIST by default.
         sheet: also draw a sheet of samples into this PNG file.
     """
     for name, value in (("train", train), ("test", test)):

@@ -48,7 +48,8 @@ class Config:
     """published: the paper's canvases, bit for bit; published-fresh: new ones like them every epoch, tested on the
     published; fixed: one set drawn from the seed; fresh: new ones every epoch"""
     mnist: str = ""
-    """folder of MNIST idx files, plain or gzipped; the packaged MNIST if empty"""
+    """folder of idx files like MNIST's, plain or gzipped; the packaged MNIST if empty. Canvases of your own digits have
+    distractors too, cut out of these (docs/digits.md)"""
     train_size: int = 60_000
     """canvases for training and validation together; fresh ones are drawn anew every epoch, from all digits"""
     test_size: int = 10_000

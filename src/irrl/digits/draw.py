@@ -21,7 +21,7 @@ from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
-from irrl.digits.source import canvases_for_testing
+from irrl.digits.source import canvases_for
 from irrl.errors import UserError
 from irrl.files import check_folder, replace_by
 from irrl.films import write_gif, write_mp4
@@ -59,7 +59,7 @@ class Case(NamedTuple):
         return int(self.probabilities.argmax())
 
 
-def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
+def draw(model: Path, out: Path | None, *, cases: int, seed: int, mnist: Path | None = None) -> list[Path]:
     """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
 
     Args:
@@ -68,6 +68,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
             for a packaged agent.
         cases: how many test canvases to draw.
         seed: picks the canvases and draws the first glimpses.
+        mnist: folder of other digits than the agent's own.
 
     Returns:
         The files: glimpses.png, glimpses.gif, glimpses.mp4 and, if there are metrics, learning_curve.png.
@@ -79,7 +80,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     agent = load_agent(model)
     out = figures_folder(model) if out is None else out
     check_folder(out)
-    watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
+    watched = watch(agent, canvases_for(agent, "test", mnist), count=cases, seed=seed)
     frames = film(watched)
     pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
     writers = {

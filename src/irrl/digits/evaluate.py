@@ -77,6 +77,8 @@ class Agent:
 
     config: Config
     params: Params
+    trained_on: str = ""
+    """`Mnist.digest` of the user's own digits it was trained on; empty for the packaged ones, or if nobody noted it"""
 
     def predict(self, canvases: Integer[np.ndarray, "images canvas canvas"], *, seed: int = 0) -> Predictions:
         """Answer canvases; `seed` draws the first glimpses.
@@ -111,4 +113,4 @@ def restored_agent(saved: Checkpoint) -> Agent:
     Raises:
         UserError: the checkpoint's settings or weights are not those of a digits agent.
     """
-    return Agent(*restored(saved, Config, initial_params))
+    return Agent(*restored(saved, Config, initial_params), trained_on=str(saved.state.get("mnist", "")))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
-from irrl.digits.source import Source, canvases_for_testing
+from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
 from irrl.figures import check_picture, write_figure
 from irrl.files import check_folder, replace_by, replace_file
@@ -29,8 +29,6 @@ from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run_folder import kept_checkpoints
-
-Split = Literal["test", "validation"]
 
 REWARDS = (
     *("log", "box-cox:0.5", "linear", "clipped-log", "clipped-box-cox:0.5", "clipped-linear"),
@@ -77,6 +75,7 @@ def noise(
     cases: int | None = None,
     seed: int = 0,
     more_rewards: Sequence[str] = (),
+    mnist: Path | None = None,
 ) -> list[Path]:
     """Measure the noise of discriminators and rewards against an oracle, and draw it.
 
@@ -88,6 +87,7 @@ def noise(
         cases: use only the first of them.
         seed: draws the first glimpses.
         more_rewards: names of rewards to measure beside `REWARDS`.
+        mnist: folder of other digits than the models' own.
 
     Returns:
         The files.
@@ -98,7 +98,7 @@ def noise(
     """
     check_folder(out)
     names = list(dict.fromkeys([*REWARDS, *more_rewards]))
-    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names)
+    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names, mnist=mnist)
     settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
     report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
     out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,14 @@ def draw_violins(models: Sequence[Path], oracle: Path, out: Path, *, cases: int 
 
 
 def stages_of(
-    models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, names: Sequence[str]
+    models: Sequence[Path],
+    oracle: Path,
+    *,
+    split: Split,
+    cases: int | None,
+    seed: int,
+    names: Sequence[str],
+    mnist: Path | None = None,
 ) -> list[Stage]:
     """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
     judge = load_agent(oracle)
@@ -128,7 +135,7 @@ def stages_of(
         _check_same_glimpses(path, agent.config, oracle, judge.config)
     for name in names:
         check_reward(name, CLASSES, "canvases")
-    canvases = _canvases([agent.config for *_, agent in agents], split, cases)
+    canvases = _canvases([agent for *_, agent in agents], split, cases, mnist)
     return [
         stage(path, epoch, agent, judge, shown, names, seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
@@ -316,23 +323,23 @@ def _check_same_glimpses(path: Path, config: Config, oracle: Path, wanted: Confi
         )
 
 
-def _canvases(configs: Sequence[Config], split: Split, cases: int | None) -> list[Canvases]:
-    """Each config's canvases, the first `cases` of them; configs that differ in other things share theirs."""
+def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: Path | None) -> list[Canvases]:
+    """Each agent's canvases, the first `cases` of them; agents that differ in other things share theirs."""
     fields = ("data", "mnist", "canvas", "distractors", "distractor_size", "test_size")
     if split == "validation":
         fields += ("train_size", "validation_fraction", "seed")
+    kinds = [(agent.trained_on, *(getattr(agent.config, name) for name in fields)) for agent in agents]
     sets: dict[tuple, Canvases] = {}
-    for config in configs:
-        key = tuple(getattr(config, name) for name in fields)
-        if key not in sets:
-            sets[key] = canvases_for_testing(config) if split == "test" else Source(config).validation
+    for kind, agent in zip(kinds, agents, strict=True):
+        if kind not in sets:
+            sets[kind] = canvases_for(agent, split, mnist)
     least = min(len(canvases.labels) for canvases in sets.values())
     if cases is not None and not 1 <= cases <= least:
         raise UserError(f"--cases is {cases}; it must be from 1 to {least}, the number of {split} canvases")
     if cases is None and any(len(canvases.labels) != least for canvases in sets.values()):
         raise UserError(f"these models have different numbers of {split} canvases; give --cases, at most {least}")
-    shown = {key: Canvases(images[:cases], labels[:cases]) for key, (images, labels) in sets.items()}
-    return [shown[tuple(getattr(config, name) for name in fields)] for config in configs]
+    shown = {kind: Canvases(images[:cases], labels[:cases]) for kind, (images, labels) in sets.items()}
+    return [shown[kind] for kind in kinds]
 
 
 def _write_npz(stages: Sequence[Stage], path: Path) -> None:

@@ -17,7 +17,7 @@ from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
-from irrl.digits.source import Epoch, Source
+from irrl.digits.source import Epoch, Source, warn_of_prior
 from irrl.errors import UserError
 from irrl.learning import check_finite, check_reward, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
@@ -227,15 +227,19 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     steps = source.steps_per_epoch
     state, best = initial_state(config, steps), -1.0
     oracle = oracle_of(config)
-    paid_by = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
+    given = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
+    if config.mnist:
+        given["mnist"] = source.mnist.digest()
+        warn_of_prior(config, source.mnist)
     if restored := run.restore():
         if not any(name.startswith("optimizer.") for name in restored.arrays):
             raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
-        if restored.state.get("oracle", paid_by.get("oracle")) != paid_by.get("oracle"):
-            raise UserError(f"--oracle {config.oracle}: its weights are not those with which this run began")
+        for name, what in (("oracle", "weights"), ("mnist", "digits")):
+            if restored.state.get(name, given.get(name)) != given.get(name):
+                raise UserError(f"--{name} {getattr(config, name)}: its {what} are not those with which this run began")
     elif config.keep_every:
-        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | paid_by, best=False, keep=True)
+        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | given, best=False, keep=True)
     state, oracle = on_every(mesh(config.batch), (state, oracle))
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
@@ -256,7 +260,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
         keep = finished and config.keep_every > 0 and number % config.keep_every == 0
         if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
-            progress = {"step": step, "epoch": step // steps, "best": best} | paid_by
+            progress = {"step": step, "epoch": step // steps, "best": best} | given
             run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
     return state.params
 

@@ -13,7 +13,12 @@ class UserError(ValueError):
 
 def printable(text: object) -> str:
     """`text` with control characters escaped: what a stranger's file says must not steer the terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in str(text))
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in str(text))
+
+
+def say(text: object) -> None:
+    """Print a result. A path or a name in it may be a stranger's."""
+    print(printable(text))
 
 
 def warn(message: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import checkpoints, folders
+from hostile import checkpoints, folders, idx, maps, pictures, torch_files
 from hostile.runner import Case, answer, check_all, evil_module
 from irrl.checkpoint import load
 from tiny import COUNTING, SETTINGS, flags_of, write_mnist
@@ -105,4 +105,18 @@ def test_run_folders(place, task):
                 choices += [["skills", "occupancy", run], ["skills", "noise", run, "--out", folder / f"{number}.png"]]
             yield Case(name, choices[int(rng.integers(len(choices)))])
 
-    check_all(commands(), CASES // 10)
+    check_all(commands(), CASES // 20)
+
+
+def test_torch_files(place, tmp_path):
+    check_all(torch_files.cases(np.random.default_rng(2), tmp_path), CASES // 10)
+
+
+def test_pictures(place, tmp_path):
+    check_all(pictures.cases(np.random.default_rng(3), tmp_path, place / "digits"), CASES // 20)
+
+
+@pytest.mark.parametrize("kind", [idx, maps])
+def test_data_and_maps(place, tmp_path, kind):
+    found = kind.cases(np.random.default_rng(4), tmp_path / "cases")
+    check_all((Case(name, words) for name, words in found), CASES // 10)

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
 from irrl.digits.config import FREE, PRESETS, Config, idle, preset
-from irrl.errors import UserError
+from irrl.errors import UserError, say
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
@@ -103,10 +103,10 @@ def test_command(
     result = {"accuracy": accuracy, "glimpses": float(predictions.glimpses.mean())}
     result |= {"n": len(canvases.labels), "split": split, "seed": seed}
     if as_json:
-        print(json.dumps(result))
+        say(json.dumps(result))
     else:
         asked = f"{result['n']} {split} canvases (seed {seed})"
-        print(f"accuracy {accuracy:.2%} on {asked}, {result['glimpses']:.2f} glimpses a canvas")
+        say(f"accuracy {accuracy:.2%} on {asked}, {result['glimpses']:.2f} glimpses a canvas")
 
 
 @app.command(name="draw")
@@ -126,7 +126,7 @@ def draw_command(
     from irrl.digits.draw import draw
 
     for path in draw(model, out, cases=cases, seed=seed, mnist=mnist):
-        print(path)
+        say(path)
 
 
 @app.command(name="import")
@@ -142,7 +142,7 @@ def import_command(file: Path, *, out: Path) -> None:
     from irrl.digits.importer import import_checkpoint
 
     state = import_checkpoint(file, out)
-    print(f"{out}: {state['epoch']} epochs, {state['best_valid_acc']:.2f} % on validation by the authors' record")
+    say(f"{out}: {state['epoch']} epochs, {state['best_valid_acc']:.2f} % on validation by the authors' record")
 
 
 @app.command(name="predict")
@@ -167,9 +167,9 @@ def predict_command(
 
     answers = predict(model, images, out, seed=seed)
     if as_json:
-        print(json.dumps([answer.as_json() for answer in answers]))
+        say(json.dumps([answer.as_json() for answer in answers]))
     else:
-        print("\n".join(map(str, answers)))
+        say("\n".join(map(str, answers)))
 
 
 @app.command(name="noise")
@@ -205,7 +205,7 @@ def noise_command(
     from irrl.digits.noise import noise
 
     for path in noise(models, oracle, out, split=split, cases=cases, seed=seed, more_rewards=reward, mnist=mnist):
-        print(path)
+        say(path)
 
 
 @app.command(name="data")
@@ -270,10 +270,10 @@ def data_command(
     for path in filter(None, (out, sheet)):
         path.parent.mkdir(parents=True, exist_ok=True)
     save_npz(out, training, testing)
-    print(f"{out}: {len(training.labels)} training and {len(testing.labels)} test canvases")
+    say(f"{out}: {len(training.labels)} training and {len(testing.labels)} test canvases")
     if sheet:
         draw_sheet(training, sheet)
-        print(sheet)
+        say(sheet)
 
 
 @app.command(name="compare")
@@ -333,4 +333,4 @@ def figure_noise_command(
     from irrl.digits.noise import draw_violins
 
     draw_violins(runs, oracle, out, cases=cases, seed=seed)
-    print(out)
+    say(out)

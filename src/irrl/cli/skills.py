@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
-from irrl.errors import UserError
+from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.four_rooms import read_rooms
@@ -65,7 +65,7 @@ def train_command(
             continue
         rows = read_rows(folder / "metrics.jsonl")
         exact = rows[-1]["effective_skills_exact"] if rows else float("nan")
-        print(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
+        say(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
     if failures:
         return 2
     return trainings.stopped() if left else 0
@@ -95,14 +95,14 @@ def test_command(
 
     result = test(run, seed)
     if as_json:
-        print(json.dumps(result))
+        say(json.dumps(result))
     else:
         for name in METRICS:
             seeds = "  ".join(f"{each[name]:.4g}" for each in result["seeds"].values())
-            print(f"{name:26} {result[name]:8.4g}   each seed: {seeds}")
-        print(f"{'ceiling':26} {result['ceiling']:8.4g}")
+            say(f"{name:26} {result[name]:8.4g}   each seed: {seeds}")
+        say(f"{'ceiling':26} {result['ceiling']:8.4g}")
         iterations = ", ".join(f"{each['iteration']:,} (seed {seed})" for seed, each in result["seeds"].items())
-        print(f"iterations: {iterations}")
+        say(f"iterations: {iterations}")
 
 
 @app.command(name="occupancy")
@@ -118,7 +118,7 @@ def occupancy_command(run: Path, *, out: Path | None = None, iteration: Whole | 
     from irrl.skills.occupancy import draw
 
     for path in draw(run, out, iteration=iteration):
-        print(path)
+        say(path)
 
 
 @app.command(name="compare")
@@ -171,4 +171,4 @@ def noise_command(runs: list[Path], /, *, out: Path) -> None:
 
     check_picture(out)
     write_figure(noise_figure(runs), out)
-    print(out)
+    say(out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from irrl.cli.settings import Whole, command_to_go_on
-from irrl.errors import UserError
+from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.seeds import folders_of_seeds
 
@@ -124,7 +124,7 @@ class Trainings:
             rows = read_rows(folder / "metrics.jsonl")
             scores = (row["validation_accuracy"] for row in rows if "validation_accuracy" in row)
             best = max(scores, default=float("nan"))
-            print(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
+            say(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
         return 0
 
     def stopped(self) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from irrl.digits.evaluate import load_agent
 from irrl.digits.noise import stages_of
 from irrl.digits.source import canvases_for, canvases_for_testing, warn_of_prior
 from irrl.errors import UserError
+from opened_files import opened_files
 from tiny import FLAGS, write_mnist
 
 
@@ -192,10 +192,6 @@ def test_missing_files_of_emnist_are_called_by_its_names(tmp_path):
         load_mnist(tmp_path)
 
 
-opened: list[str] = []
-sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == "open" else None)
-
-
 def test_a_recorded_oracle_is_never_opened_and_recorded_digits_only_for_testing(own):
     """The oracle that a file names could be anything. The digits are what the user's own run is tested on."""
     shutil.copy(own / "run/last.safetensors", own / "oracle.safetensors")
@@ -218,18 +214,19 @@ def test_a_recorded_oracle_is_never_opened_and_recorded_digits_only_for_testing(
         (["compare", own / "hacked", own / "run"], False),
         (["figure", "ram", own / "hacked", "--out", own / "ram.png"], False),
     ):
-        opened.clear()
-        assert irrl("digits", *words) == 0, words
+        with opened_files() as opened:
+            assert irrl("digits", *words) == 0, words
         assert not [path for path in opened if "oracle.safetensors" in path], words
         digits = {path for path in opened if str(own / "mnist") in path}
         assert bool(digits) == reads_digits, words
         assert len(digits) <= 4
     # Not even by a training in that folder: the user's own command line has to name it.
-    opened.clear()
     words = [*FLAGS, "--epochs", "2", "--mnist", own / "mnist", "--out", own / "hacked"]
-    assert irrl("digits", "train", *words) == 2
+    with opened_files() as opened:
+        assert irrl("digits", "train", *words) == 2
     assert not [path for path in opened if "oracle.safetensors" in path]
-    assert irrl("digits", "train", *words, "--oracle", own / "oracle.safetensors") == 0
+    with opened_files() as opened:
+        assert irrl("digits", "train", *words, "--oracle", own / "oracle.safetensors") == 0
     assert [path for path in opened if "oracle.safetensors" in path]
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections import deque
 from itertools import islice
 
@@ -21,6 +20,7 @@ from irrl.skills import four_rooms
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import ACTIONS, ROOMS, parse, read_rooms, rooms_of
 from irrl.skills.train import initial_tables
+from opened_files import opened_files
 
 TINY = "####\n#  #\n## #\n####"
 
@@ -145,10 +145,6 @@ def test_damaged_files_are_read_right_or_refused_in_one_line(tmp_path):
     assert read > 30 and len(said) > 100
 
 
-opened: list[str] = []
-sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == "open" else None)
-
-
 @pytest.mark.parametrize("content", [TINY, "root:x:0:0"])
 def test_a_recorded_map_is_a_text_and_never_the_name_of_a_file(tmp_path, content, capfd):
     """Were it opened, a stranger's run would go through with the first, and tell of the second's content."""
@@ -162,13 +158,13 @@ def test_a_recorded_map_is_a_text_and_never_the_name_of_a_file(tmp_path, content
     checkpoint.save(folder / "last.safetensors", tables._asdict(), {"step": 1, "iteration": 1, **recorded})
     (folder / "config.json").write_text(json.dumps(recorded))
     (folder / "metrics.jsonl").write_text('{"step": 1, "iteration": 1, "effective_skills_exact": 1.0}\n')
-    opened.clear()
     picture = ["--out", str(tmp_path / "out.png")]
-    for words in (["test"], ["occupancy"], ["compare"], ["figure", *picture], ["noise", *picture]):
-        with pytest.raises(SystemExit) as end:
-            main(["skills", *words, str(folder)])
-        error = capfd.readouterr().err
-        assert end.value.code == 2 and "row 1: '-' is neither a wall" in error and error.count("\n") == 1, words
-    with pytest.raises(UserError, match="row 1: '-' is neither a wall"):
-        load(folder)
+    with opened_files() as opened:
+        for words in (["test"], ["occupancy"], ["compare"], ["figure", *picture], ["noise", *picture]):
+            with pytest.raises(SystemExit) as end:
+                main(["skills", *words, str(folder)])
+            error = capfd.readouterr().err
+            assert end.value.code == 2 and "row 1: '-' is neither a wall" in error and error.count("\n") == 1, words
+        with pytest.raises(UserError, match="row 1: '-' is neither a wall"):
+            load(folder)
     assert str(folder / "config.json") in opened and str(path) not in opened

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from irrl.errors import UserError
-from irrl.run_folder import read_config, read_rows
+from irrl.run_folder import read_rows, read_settings
 from irrl.seeds import run_folders
 from irrl.stats import bootstrap_interval, interquartile_mean
 
@@ -122,7 +122,7 @@ def groups_of(study: Study, paths: Sequence[Path]) -> list[Group]:
     """
     members: list[tuple[dict[str, Any], dict[int, Path]]] = []
     for folder in run_folders(paths):
-        settings = asdict(read_config(folder, study.task, study.config))
+        settings = read_settings(folder, study.task, study.config)
         settings |= {name: study.defaults[name] for name in study.idle(settings)}
         seed = settings.pop("seed")
         settings = {name: value for name, value in settings.items() if name not in study.free}

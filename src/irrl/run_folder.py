@@ -6,12 +6,13 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, fields
 from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irrl.errors import UserError, warn
+from irrl.errors import UserError, printable, warn
 from irrl.files import TEMPORARY_SUFFIX, check_ordinary, parse_json, read_file
 from irrl.seeds import check_single
 from irrl.settings import config_from
@@ -41,13 +42,30 @@ def read_config(folder: Path, task: str, kind: type[C]) -> C:
         kind: the task's config dataclass.
 
     Raises:
-        UserError: there is none, or it belongs to another task.
+        UserError: there is none, or it is no config of this task.
     """
+    return config_from(kind, _recorded(folder, task), folder / "config.json")
+
+
+def read_settings(folder: Path, task: str, kind: type) -> dict[str, Any]:
+    """The settings of the run in `folder`, to compare it with others. Those of a later irrl are kept, as text.
+
+    Raises:
+        UserError: as for `read_config`.
+    """
+    recorded = _recorded(folder, task)
+    names = {field.name for field in fields(kind)}
+    known = {name: value for name, value in recorded.items() if name in names}
+    later = {printable(name)[:60]: printable(value)[:60] for name, value in recorded.items() if name not in names}
+    return asdict(config_from(kind, known, folder / "config.json")) | later
+
+
+def _recorded(folder: Path, task: str) -> dict[str, Any]:
     check_single(folder)
     recorded = read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")
-    return config_from(kind, recorded["config"], folder / "config.json")
+    return recorded["config"]
 
 
 def check_progress(path: Path, state: Mapping[str, Any], unit: str) -> None:

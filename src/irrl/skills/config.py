@@ -7,8 +7,8 @@ from irrl.errors import UserError
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, preset_of
 from irrl.skills.four_rooms import ACTIONS, rooms_of
 
-MOST_TABLE_BYTES = 1_000_000_000
-"""Of a run's tables: they fit in a checkpoint."""
+MOST_TABLE_BYTES = 400_000_000
+"""Of a run's tables."""
 
 
 @dataclass(frozen=True, kw_only=True)

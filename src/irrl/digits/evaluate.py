@@ -87,7 +87,7 @@ class Agent:
             canvases: pixel levels 0..256 in units of 1/256, of the side that the agent was trained on.
 
         Raises:
-            UserError: they have another side, or look like pixels in [0, 1].
+            UserError: they have another side, look like pixels in [0, 1], or have levels outside 0..256.
         """
         side = self.config.canvas
         if canvases.shape[1:] != (side, side) or not np.issubdtype(canvases.dtype, np.integer):
@@ -95,6 +95,8 @@ class Agent:
                 f"canvases are {canvases.dtype} of shape {canvases.shape}; this agent reads integer levels 0 to 256 of "
                 f"shape (images, {side}, {side}): scale pixels in [0, 1] by 256"
             )
+        if canvases.size and not 0 <= canvases.min() <= canvases.max() <= 256:
+            raise UserError(f"canvases have levels {canvases.min()} to {canvases.max()}; they must be from 0 to 256")
         return predict(self.params, canvases.astype(np.uint16), self.config, seed=seed)
 
     def accuracy(self, canvases: Canvases, *, seed: int = 0) -> float:

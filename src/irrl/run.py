@@ -36,6 +36,7 @@ from irrl.checkpoint import Checkpoint, encode, load
 from irrl.errors import UserError
 from irrl.files import TEMPORARY_SUFFIX, append, link, replace_by, replace_file, sync
 from irrl.listeners import Listener
+from irrl.machine import memory_bytes
 from irrl.seeds import check_single
 
 
@@ -324,7 +325,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_bytes(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if jax else [],
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import irrl
+from irrl.cli.surroundings import settle
 from irrl.errors import UserError
 
 app = App(
@@ -22,6 +23,7 @@ OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas small
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
+    settle()
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:

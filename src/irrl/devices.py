@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from irrl import machine
 from irrl.errors import UserError
 
 AXIS = "devices"
@@ -35,7 +36,7 @@ def use_cores(cores: int | None = None) -> None:
         raise UserError(f"--threads is {cores}; it must be at least 1")
     os.environ["NPROC"] = "1"  # threads of JAX's CPU client for each device
     try:
-        jax.config.update("jax_num_cpu_devices", cores or len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", cores or machine.cores())
     except RuntimeError:
         if cores not in (None, jax.device_count()):
             raise UserError(f"--threads {cores} comes too late: JAX already computes on {jax.device_count()}") from None

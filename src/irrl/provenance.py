@@ -13,6 +13,7 @@ from typing import Any
 
 from irrl.errors import UserError
 from irrl.files import read_file
+from irrl.machine import memory_bytes
 
 MOST_BYTES = 10_000_000
 """Of a file of git's that is read: `packed-refs` has a line for each branch and tag."""
@@ -34,7 +35,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_bytes(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if jax else [],
     }
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from importlib import resources
 
 import numpy as np
@@ -307,7 +308,7 @@ def test_failed_save_leaves_the_old_file_and_no_half_written_one(tmp_path, monke
     def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data.os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_npz(path, canvases, canvases)
     assert [file.name for file in tmp_path.iterdir()] == ["set.npz"]

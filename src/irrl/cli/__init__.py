@@ -9,6 +9,7 @@ from contextlib import suppress
 from cyclopts import App, CycloptsError
 
 import irrl
+from irrl.cli.surroundings import settle
 from irrl.errors import UserError, printable
 
 app = App(
@@ -29,6 +30,7 @@ LONGEST_MESSAGE = 2_000
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
+    settle()
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

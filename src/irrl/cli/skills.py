@@ -12,6 +12,7 @@ from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
+from irrl.machine import cores
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.four_rooms import read_rooms
 
@@ -35,7 +36,7 @@ def train_command(
     trainings = Trainings(flags, first, "skills", FREE, "iteration")
     if flags.wandb and flags.seeds > 1:
         raise UserError("--wandb follows one run at a time: leave out --seeds")
-    threads = len(os.sched_getaffinity(0)) if flags.threads is None else flags.threads
+    threads = cores() if flags.threads is None else flags.threads
     if threads < 1:
         raise UserError(f"--threads is {threads}; it must be at least 1")
     import_extra("numba", "skills")

@@ -1,6 +1,6 @@
 """Every setting of the counting task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from irrl.counting.scene_config import SceneConfig
@@ -98,6 +98,11 @@ class Config(SceneConfig):
             raise UserError(f"--episodes is {self.episodes}; it must be a multiple of --batch {self.batch}")
         if self.round % (4 * self.batch):
             raise UserError(f"--round is {self.round}; it must be a multiple of four times --batch {self.batch}")
+
+    @property
+    def program(self) -> "Config":
+        """What compiled programs depend on: this config but for the seed. All seeds share them."""
+        return replace(self, seed=0)
 
     @property
     def grid(self) -> tuple[int, int]:

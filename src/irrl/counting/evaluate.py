@@ -106,7 +106,7 @@ class Agent:
             index = np.arange(first, min(first + BATCH, len(scenes)))
             tables = tables_of(self.config, scenes.take(np.resize(index, BATCH)))
             chance = None if key is None else jax.random.fold_in(key, first)
-            outputs = _walk_batch(params, tables, self.config, chance)
+            outputs = _walk_batch(params, tables, self.config.program, chance)
             parts.append([np.asarray(output)[: len(index)] for output in outputs])
         return Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -126,7 +126,7 @@ class Agent:
         return Walks(*(np.stack(part) for part in zip(*parts, strict=True)))
 
     def _walk_one(self, simulator: Simulator, picture: Any, goal: Array, chance: np.random.Generator) -> list[Any]:
-        config = self.config
+        config = self.config.program
         memory, viewpoint, seen = nothing_seen(config, 1), 0, []
         for number in range(config.steps):
             simulator.place(viewpoint)

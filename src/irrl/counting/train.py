@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from irrl import checkpoint, keys, rewards
 from irrl.counting import render
@@ -93,7 +93,7 @@ def initial_state(config: Config, tables: Tables) -> TrainState:
     """
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
     view = render.View(tables.kind, tables.place, tables.yaw, jnp.zeros(len(tables.kind)))
-    params = calibrated(params, find(params.detector, render.render(config, view).rgb, config).sums)
+    params = calibrated(params, find(params.detector, render.render(config.program, view).rgb, config).sums)
     return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), zero_sums(Metrics))
 
 
@@ -144,15 +144,15 @@ def loss(
     return sums.loss, sums
 
 
-def train_step(state: TrainState, round: Round, row: Row, config: Config) -> TrainState:
+def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], config: Config) -> TrainState:
     """One batch: walk, replay it for the gradient, take a step of the optimiser.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
     """
-    draws = draw(config, config.batch, key=keys.key(config.seed, "rollout", state.step))
+    draws = draw(config, config.batch, key=keys.key(root, "rollout", state.step))
     jitter = None
     if config.jitter:
-        jitter = render.jittered(config.batch, config.jitter, keys.key(config.seed, "jitter", state.step))
+        jitter = render.jittered(config.batch, config.jitter, keys.key(root, "jitter", state.step))
 
     def gradient_of(index, draws, jitter):
         rolled = rollout(state.params, round.tables, index, draws, config, jitter)
@@ -170,16 +170,24 @@ def train_step(state: TrainState, round: Round, row: Row, config: Config) -> Tra
     )
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
 def train_steps(state: TrainState, round: Round, start: Row, stop: Row, *, config: Config) -> TrainState:
     """Steps `start` to `stop` of a round in one compiled loop, on every device of `mesh(config.batch)`."""
+    return _train_steps(state, round, start, stop, keys.root(config.seed), config.program)
 
-    def loop(state, round, start, stop):
-        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, round, row, config), state)
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def _train_steps(
+    state: TrainState, round: Round, start: Row, stop: Row, root: Key[Array, ""], config: Config
+) -> TrainState:
+    def loop(state, round, start, stop, root):
+        def step(row, state):
+            return train_step(state, round, row, root, config)
+
+        return jax.lax.fori_loop(start, stop, step, state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, round, start, stop)
+    return split(state, round, start, stop, root)
 
 
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:

@@ -1,7 +1,7 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from irrl.errors import UserError
@@ -194,6 +194,11 @@ class Config:
                     f"{flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
                     "use --data fixed or --data fresh"
                 )
+
+    @property
+    def program(self) -> "Config":
+        """What compiled programs depend on: this config but for the seed. All seeds share them."""
+        return replace(self, seed=0)
 
     @property
     def most_glimpses(self) -> int:

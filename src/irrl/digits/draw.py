@@ -23,7 +23,8 @@ from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.figures import drawable, write_picture
+from irrl.files import check_folder
 from irrl.films import write_gif, write_mp4
 from irrl.loading import figures_folder
 from irrl.run_folder import read_rows
@@ -93,7 +94,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int, mnist: Path | 
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
     out.mkdir(parents=True, exist_ok=True)
     for name, write in writers.items():
-        replace_by(out / name, write)
+        write(out / name)
     return [out / name for name in writers]
 
 
@@ -104,7 +105,7 @@ def sheet(canvases: Canvases, path: Path) -> None:
     for axes, image, label in zip(grid, canvases.images, canvases.labels, strict=False):
         _draw_pixels(axes, image / FULL_LEVEL, side)
         axes.set_title(" ".join(map(str, np.atleast_1d(label))), pad=4)
-    replace_by(path, partial(_write_png, figure))
+    _write_png(figure, path)
 
 
 def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Case]:
@@ -155,7 +156,7 @@ def gaze_figure(cases: list[Case]) -> Figure:
 
 def draw_answer(case: Case, path: Path) -> None:
     """Draw `answer_figure` into the PNG file `path`."""
-    replace_by(path, partial(_write_png, answer_figure(case)))
+    _write_png(answer_figure(case), path)
 
 
 def answer_figure(case: Case) -> Figure:
@@ -218,7 +219,7 @@ def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
     accuracy_axes.axhline(100 / CLASSES, color="black", linewidth=0.8, linestyle=":", label="chance")
     accuracy_axes.set(ylim=(0, 100), ylabel="accuracy (%)")
     accuracy_axes.legend(frameon=False)
-    reward_axes.set_ylabel(f"mean reward per canvas ({reward})")
+    reward_axes.set_ylabel(drawable(f"mean reward per canvas ({reward})"))
     return figure
 
 
@@ -311,4 +312,4 @@ def _color(case: Case, glimpse: int) -> str:
 
 
 def _write_png(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", dpi=2 * _DPI)
+    write_picture(figure, path, dpi=2 * _DPI)

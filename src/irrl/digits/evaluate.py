@@ -66,7 +66,7 @@ def predict(
     for number, start in enumerate(range(0, len(canvases), BATCH)):
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
-        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
+        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config.program)
         parts.append([np.asarray(output)[: len(batch)] for output in outputs])
     return Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

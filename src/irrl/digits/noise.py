@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +24,8 @@ from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
-from irrl.figures import check_picture, write_figure
-from irrl.files import check_folder, replace_by, replace_file
+from irrl.figures import check_picture, drawable, write_figure, write_picture
+from irrl.files import check_folder, replace_file
 from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
@@ -102,10 +103,10 @@ def noise(
     settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
     report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
     out.mkdir(parents=True, exist_ok=True)
-    replace_by(out / "delta.npz", partial(_write_npz, stages))
+    replace_file(out / "delta.npz", _npz(stages))
     replace_file(out / "noise.json", (json.dumps(report, indent=1) + "\n").encode())
     for name, figure in (("violins.png", violins(stages)), ("rewards.png", fragility(stages))):
-        replace_by(out / name, partial(figure.savefig, format="png", dpi=150))
+        write_picture(figure, out / name, dpi=150)
     return [out / name for name in ("delta.npz", "noise.json", "violins.png", "rewards.png")]
 
 
@@ -166,9 +167,10 @@ def answers(
     taken: Int[np.ndarray, "images"],
 ) -> Float[np.ndarray, "images classes"]:
     """The agent's log q(. | tau) over the first `taken` glimpses at given locations, whoever chose them."""
+    program = agent.config.program
     parts = [slice(start, start + BATCH) for start in range(0, len(canvases), BATCH)]
     return np.concatenate(
-        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], agent.config)) for at in parts]
+        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], program)) for at in parts]
     )
 
 
@@ -230,7 +232,8 @@ def violins(stages: Sequence[Stage]) -> Figure:
     axes.grid(axis="y", alpha=0.25)
     if len(runs) > 1:
         patches = [
-            Patch(color=RUN_COLORS[at % len(RUN_COLORS)], alpha=0.6, label=run.name) for at, run in enumerate(runs)
+            Patch(color=color, alpha=0.6, label=drawable(run.name))
+            for run, color in zip(runs, cycle(RUN_COLORS), strict=False)
         ]
         axes.legend(handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -268,23 +271,25 @@ def fragility(stages: Sequence[Stage]) -> Figure:
         column[3].set_xlabel(r"oracle's posterior $p(y|\tau)$")
         for axes in column:
             axes.axvline(1 / CLASSES, color="black", linewidth=0.8, linestyle=":")
-            axes.set(xlim=(0.6 * least, 1.4), xscale="log")
+            axes.set_xlim(0.6 * least, 1.4)
+            axes.set_xscale("log")
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.25)
         for axes in (column[0], column[2]):
             axes.axhline(0, color="black", linewidth=0.8)
         # The Taylor prediction of the logarithm leaves any scale.
         for (bias_axes, deviation_axes), most in ((column[:2], 100), (column[2:], 10)):
-            bias_axes.set_yscale("symlog", linthresh=0.1, linscale=0.7)
+            # Limits first: of points that are all 0, as of an agent that is its own oracle, a log scale finds none.
             bias_axes.set_ylim(-most, most)
-            deviation_axes.set_yscale("log")
+            bias_axes.set_yscale("symlog", linthresh=0.1, linscale=0.7)
             deviation_axes.set_ylim(1e-3, most)
+            deviation_axes.set_yscale("log")
         for axes in column:
             axes.minorticks_off()
     rewards_of_row = ("unclipped",) * 2 + ("clipped, and accuracy",) * 2
     for axes, quantity, which in zip(grid[:, 0], ("bias", "standard deviation") * 2, rewards_of_row, strict=True):
         axes.set_ylabel(f"{quantity}\n{which}")
-    marks = [Line2D([], [], color=color, linewidth=4, label=name) for name, color in colors.items()]
+    marks = [Line2D([], [], color=color, linewidth=4, label=drawable(name)) for name, color in colors.items()]
     marks += [
         Line2D([], [], color="black", marker="o", linewidth=0.6, label="measured"),
         Line2D([], [], color="black", linestyle="--", linewidth=1.8, label="second-order Taylor"),
@@ -304,7 +309,7 @@ def _deviation(moments: Moments) -> float:
 
 
 def _title(stage: Stage, *, several_runs: bool) -> str:
-    return f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}"
+    return drawable(f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}")
 
 
 def _epoch(path: Path) -> int:
@@ -342,14 +347,15 @@ def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: P
     return [shown[kind] for kind in kinds]
 
 
-def _write_npz(stages: Sequence[Stage], path: Path) -> None:
-    with path.open("xb") as file:
-        np.savez_compressed(
-            file,
-            checkpoint=np.array([str(stage.path) for stage in stages]),
-            epoch=np.array([stage.epoch for stage in stages]),
-            delta=np.array([stage.delta for stage in stages], np.float32),
-            q=np.array([stage.q for stage in stages], np.float32),
-            p=np.array([stage.p for stage in stages], np.float32),
-            label=np.array([stage.labels for stage in stages]),
-        )
+def _npz(stages: Sequence[Stage]) -> bytes:
+    content = BytesIO()
+    np.savez_compressed(
+        content,
+        checkpoint=np.array([str(stage.path) for stage in stages]),
+        epoch=np.array([stage.epoch for stage in stages]),
+        delta=np.array([stage.delta for stage in stages], np.float32),
+        q=np.array([stage.q for stage in stages], np.float32),
+        p=np.array([stage.p for stage in stages], np.float32),
+        label=np.array([stage.labels for stage in stages]),
+    )
+    return content.getvalue()

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from irrl import checkpoint, keys, rewards
 from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
@@ -170,12 +170,14 @@ def less_latency(
     return reward + LATENCY_WEIGHT * late * scale
 
 
-def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle: Params | None) -> TrainState:
+def train_step(
+    state: TrainState, epoch: Epoch, row: Row, root: Key[Array, ""], config: Config, oracle: Params | None
+) -> TrainState:
     """One batch: run the agent, replay it for the gradient, take an Adam step.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
     """
-    key = keys.key(config.seed, "rollout", state.step)
+    key = keys.key(root, "rollout", state.step)
     draws = draw(config, config.batch, key=key, explore=True)
 
     def gradient_of(index, weights, draws):
@@ -197,18 +199,32 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle
     )
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
 def train_steps(
     state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config, oracle: Params | None = None
 ) -> TrainState:
     """Steps `start` to `stop` of an epoch in one compiled loop, on every device of `mesh(config.batch)`."""
+    return _train_steps(state, epoch, start, stop, keys.root(config.seed), oracle, config.program)
 
-    def loop(state, epoch, start, stop, oracle):
-        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config, oracle), state)
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def _train_steps(
+    state: TrainState,
+    epoch: Epoch,
+    start: Row,
+    stop: Row,
+    root: Key[Array, ""],
+    oracle: Params | None,
+    config: Config,
+) -> TrainState:
+    def loop(state, epoch, start, stop, root, oracle):
+        def step(row, state):
+            return train_step(state, epoch, row, root, config, oracle)
+
+        return jax.lax.fori_loop(start, stop, step, state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, epoch, start, stop, oracle)
+    return split(state, epoch, start, stop, root, oracle)
 
 
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:

@@ -1,7 +1,6 @@
 """What a trained run does: its numbers over seeds, and pictures of where its skills go."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from matplotlib.figure import Figure
 
 from irrl import checkpoint
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.figures import write_picture
+from irrl.files import check_folder
 from irrl.films import write_mp4
 from irrl.loading import checkpoint_of
 from irrl.run_folder import kept_checkpoints, read_config
@@ -133,17 +133,13 @@ def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> lis
     pictures = [_frame(stage) for stage in stages] if kept else []
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "occupancy.png", out / "skills.png"]
-    _save(_occupancy_figure(start, last), written[0])
-    _save(_skills_figure(last), written[1])
+    write_picture(_occupancy_figure(start, last), written[0], dpi=130)
+    write_picture(_skills_figure(last), written[1], dpi=130)
     if pictures:
         film = out / "skills.mp4"
-        replace_by(film, partial(write_mp4, pictures, milliseconds=300, last_milliseconds=3000))
+        write_mp4(pictures, film, milliseconds=300, last_milliseconds=3000)
         written.append(film)
     return written
-
-
-def _save(figure: Figure, path: Path) -> None:
-    replace_by(path, partial(figure.savefig, format="png", dpi=130))
 
 
 def _frame(stage: Trained) -> np.ndarray:

@@ -2,8 +2,13 @@
 
 import os
 
-from irrl.machine import temporary_folder
+import pytest
 
-if folder := temporary_folder("tests"):
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure():
+    from irrl.machine import temporary_folder  # not before jaxtyping has hooked itself in
+
+    if folder := temporary_folder("tests"):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

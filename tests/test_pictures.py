@@ -26,7 +26,8 @@ def test_any_name_can_stand_in_a_figure(tmp_path, suffix):
     axes = figure.subplots()
     axes.plot([1, 2], label=drawable(ODD))
     axes.set(title=drawable(ODD), xlabel=r"$\delta$")
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        warnings.simplefilter("ignore", DeprecationWarning)  # between Matplotlib and what it uses
         shown = [text.get_text() for text in axes.legend().get_texts()]
         write_figure(figure, tmp_path / f"picture{suffix}")
     assert shown == [drawable(ODD)]

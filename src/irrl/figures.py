@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from irrl.comparison import Curve, Group
-from irrl.errors import UserError
+from irrl.errors import UserError, printable
 from irrl.files import check_folder, replace_by
 from irrl.stats import bootstrap_interval
 
@@ -40,6 +40,11 @@ def write_figure(figure: Figure, out: Path) -> None:
     replace_by(out, partial(figure.savefig, format=out.suffix[1:], dpi=160))
 
 
+def plain(text: object) -> str:
+    """What a run's files say, for Matplotlib to show as it is: between two `$` it would read TeX."""
+    return printable(text).replace("$", r"\$")
+
+
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     """Scores against epochs or iterations: mean over seeds and its interval; the published curves dashed behind."""
     study = groups[0].study
@@ -57,7 +62,7 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
         style, paleness = STYLES[variant % len(STYLES)]
         color = _mix(colors[group.curve_name], "white", paleness)
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
-        label = f"{group.label} ({seeds})"
+        label = f"{plain(group.label)} ({seeds})"
         axes.plot(
             group.at, study.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
         )

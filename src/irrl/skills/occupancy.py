@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from irrl import checkpoint
 from irrl.errors import UserError
+from irrl.figures import plain
 from irrl.files import check_folder, replace_by
 from irrl.films import write_mp4
 from irrl.run import kept_checkpoints, read_config
@@ -94,8 +95,9 @@ def test(path: Path, seed: int) -> dict[str, Any]:
             raise UserError(f"{path}: its seeds had different settings: give one of their folders")
         settings, highest = alike, ceiling(rooms, config.skills, config.steps)
         # Each seed of training draws episodes of its own, or the sampling error would not average out.
-        measured = measure(agent, config, np.random.default_rng([seed, config.seed, iteration]))
-        each[str(config.seed)] = {name: measured[name] for name in METRICS} | {"iteration": iteration}
+        final = occupancy(agent, config.epsilon)[-1]
+        measured = measure(agent, final, config, np.random.default_rng([seed, config.seed, iteration]))
+        each[str(config.seed)] = measured | {"iteration": iteration}
     means = {name: float(np.mean([row[name] for row in each.values()])) for name in METRICS}
     return means | {"ceiling": highest, "seeds": each}
 
@@ -174,7 +176,7 @@ def _skills_figure(rooms: FourRooms, agent: Agent, config: Config, iteration: in
     axes.set(xticks=[], yticks=[])
     effective = effective_skills(agent, np.arange(config.skills), ends)
     axes.set_title(
-        f"{config.reward}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
+        f"{plain(config.reward)}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
         f"{len(np.unique(ends))} last states\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,

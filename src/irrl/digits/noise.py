@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from irrl import checkpoint, rewards
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
@@ -23,9 +24,8 @@ from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.errors import UserError
-from irrl.figures import check_picture, write_figure
+from irrl.figures import check_picture, plain, write_figure
 from irrl.files import check_folder, replace_by, replace_file
-from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run import kept_checkpoints
@@ -126,13 +126,23 @@ def stages_of(
     )
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
-    for name in names:
-        check_reward(name, CLASSES, "canvases")
     canvases = _canvases([agent.config for *_, agent in agents], split, cases)
+    for name in names:
+        _check_reward(name, len(canvases[0].labels))
     return [
         stage(path, epoch, agent, judge, shown, names, seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
     ]
+
+
+def _check_reward(name: str, cases: int) -> None:
+    """Try a reward as it will be called, before networks are asked."""
+    log_probs = np.log(np.random.default_rng(0).dirichlet(np.ones(CLASSES), cases)).astype(np.float32)
+    try:
+        reward = rewards.get(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    compare(reward, log_probs, log_probs, log_probs.argmax(-1), 1 / CLASSES, name)
 
 
 def checkpoints(model: Path) -> list[Path]:
@@ -147,11 +157,12 @@ def stage(
     log_probs, locations, taken = agent.predict(canvases.images, seed=seed)
     true_log_probs = answers(oracle, canvases.images, locations, taken)
     labels = canvases.labels.astype(np.int32)
-    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES) for name in names}
+    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES, name) for name in names}
     q, p = (target_probability(each, labels) for each in (log_probs, true_log_probs))
     return Stage(path, epoch, labels, q, p, found)
 
 
+@in_32_bits
 def answers(
     agent: Agent,
     canvases: UInt16[np.ndarray, "images canvas canvas"],
@@ -223,7 +234,8 @@ def violins(stages: Sequence[Stage]) -> Figure:
     axes.grid(axis="y", alpha=0.25)
     if len(runs) > 1:
         patches = [
-            Patch(color=RUN_COLORS[at % len(RUN_COLORS)], alpha=0.6, label=run.name) for at, run in enumerate(runs)
+            Patch(color=RUN_COLORS[at % len(RUN_COLORS)], alpha=0.6, label=plain(run.name))
+            for at, run in enumerate(runs)
         ]
         axes.legend(handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -277,7 +289,7 @@ def fragility(stages: Sequence[Stage]) -> Figure:
     rewards_of_row = ("unclipped",) * 2 + ("clipped, and accuracy",) * 2
     for axes, quantity, which in zip(grid[:, 0], ("bias", "standard deviation") * 2, rewards_of_row, strict=True):
         axes.set_ylabel(f"{quantity}\n{which}")
-    marks = [Line2D([], [], color=color, linewidth=4, label=name) for name, color in colors.items()]
+    marks = [Line2D([], [], color=color, linewidth=4, label=plain(name)) for name, color in colors.items()]
     marks += [
         Line2D([], [], color="black", marker="o", linewidth=0.6, label="measured"),
         Line2D([], [], color="black", linestyle="--", linewidth=1.8, label="second-order Taylor"),
@@ -297,7 +309,7 @@ def _deviation(moments: Moments) -> float:
 
 
 def _title(stage: Stage, *, several_runs: bool) -> str:
-    return f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}"
+    return f"{plain(stage.path.parent.name)}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}"
 
 
 def _epoch(path: Path) -> int:

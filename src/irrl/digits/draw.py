@@ -17,12 +17,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from irrl import keys
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 from irrl.digits.source import canvases_for_testing
 from irrl.errors import UserError
+from irrl.figures import plain
 from irrl.files import check_folder, replace_by
 from irrl.films import write_gif, write_mp4
 from irrl.loading import figures_folder
@@ -119,6 +121,7 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     return look(agent, canvases.images[picked], canvases.labels[picked].tolist(), seed=seed)
 
 
+@in_32_bits
 def look(
     agent: Agent, images: UInt16[np.ndarray, "images canvas canvas"], labels: Sequence[int | None], *, seed: int
 ) -> list[Case]:
@@ -217,7 +220,7 @@ def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
     accuracy_axes.axhline(100 / CLASSES, color="black", linewidth=0.8, linestyle=":", label="chance")
     accuracy_axes.set(ylim=(0, 100), ylabel="accuracy (%)")
     accuracy_axes.legend(frameon=False)
-    reward_axes.set_ylabel(f"mean reward per canvas ({reward})")
+    reward_axes.set_ylabel(f"mean reward per canvas ({plain(reward)})")
     return figure
 
 

@@ -1,6 +1,7 @@
 """The one exception a user can cause, and what is said on stderr."""
 
 import sys
+import textwrap
 
 
 class UserError(ValueError):
@@ -24,3 +25,14 @@ def say(text: object) -> None:
 def warn(message: object) -> None:
     """Say on stderr, in one line, what goes on in another way than the user may think."""
     print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+
+
+def reason(error: BaseException) -> str:
+    """What an error of somebody else's code says, in one line of bearable length.
+
+    JAX puts a whole traceback into some: of these, the last line.
+    """
+    said = str(error).strip()
+    if "Traceback (most recent call last)" in said:
+        said = said.splitlines()[-1]
+    return textwrap.shorten(f"{type(error).__name__}: {said}", 300, placeholder=" ...")

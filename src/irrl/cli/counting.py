@@ -35,10 +35,10 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
 
     use_cores(flags.threads)
     trainings.threads = mesh(first.batch).size
-    from irrl.learning import check_reward
+    from irrl.counting.train import check_reward
 
     # Before the first training: their complaints leave nothing behind.
-    check_reward(first.reward, first.classes, "scenes", first.count_weights)
+    check_reward(first)
     trainings.check()
     if first.decay_episodes > first.episodes:
         print(f"note: training ends before --decay-episodes {first.decay_episodes}", file=sys.stderr)

@@ -36,12 +36,10 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "p
 
     use_cores(flags.threads)
     trainings.threads = mesh(first.batch).size
-    from irrl.digits.data import CLASSES
-    from irrl.digits.train import oracle_of
-    from irrl.learning import check_reward
+    from irrl.digits.train import check_reward, oracle_of
 
     # Before the first training: their complaints leave nothing behind.
-    check_reward(first.reward, CLASSES, "canvases")
+    check_reward(first)
     oracle_of(first)
     trainings.check()
     for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):

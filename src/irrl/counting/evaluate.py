@@ -29,7 +29,7 @@ from irrl.counting.network import Params, initial_params
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import LEVELS
 from irrl.counting.simulator import Simulator
-from irrl.devices import AXIS, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.learning import restored
 from irrl.loading import load_own
 
@@ -97,6 +97,7 @@ class Agent:
     config: Config
     params: Params
 
+    @in_32_bits
     def walk(self, scenes: Scenes, *, seed: int = 0) -> Walks:
         """Walk round tables, seen through the ray caster; `seed` is for robots that walk at random."""
         params = on_every(mesh(BATCH), self.params)  # they may have been trained on fewer devices
@@ -110,6 +111,7 @@ class Agent:
             parts.append([np.asarray(output)[: len(index)] for output in outputs])
         return Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    @in_32_bits
     def walk_in_simulator(self, scenes: Scenes, *, seed: int = 0) -> Walks:
         """As `walk`, seen through MuJoCo's renderer.
 

@@ -11,15 +11,15 @@ import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
-from irrl import checkpoint, keys, rewards
+from irrl import checkpoint, keys, learning, rewards
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
 from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw, replay, rollout, tables_of, worth
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
-from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
-from irrl.learning import check_finite, check_reward, means, zero_sums
+from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
+from irrl.learning import check_finite, means, zero_sums
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -112,7 +112,8 @@ def loss(
     outputs = replay(params, rolled, tables, index, config)
     time, batch = outputs.stop.shape
     target = jnp.broadcast_to(tables.answer[index], (time, batch))
-    reward = rewards.get(config.reward)(outputs.log_probs, target, jnp.array(config.count_weights))
+    prior = jnp.array(config.count_weights)
+    reward = rewards.pay(rewards.get(config.reward), outputs.log_probs, target, prior, config.reward)
     moves = jnp.arange(time, dtype=jnp.float32)[:, None]
     # A share, not a price: an ignorant robot, paid nothing wherever it stops, learns nothing about when to.
     left = (1 - config.latency) ** moves
@@ -190,6 +191,17 @@ def _train_steps(
     return split(state, round, start, stop, root)
 
 
+def check_reward(config: Config) -> None:
+    """Try the reward as `loss` will call it.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    batch = config.steps, rows_at_once(config.batch, config.part)
+    learning.check_reward(config.reward, batch, config.classes, tuple(config.count_weights))
+
+
+@in_32_bits
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
@@ -200,7 +212,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
             before stands.
     """
-    check_reward(config.reward, config.classes, "scenes", config.count_weights)
+    check_reward(config)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_round

@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from irrl import keys
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
@@ -121,6 +122,7 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     return look(agent, canvases.images[picked], canvases.labels[picked].tolist(), seed=seed)
 
 
+@in_32_bits
 def look(
     agent: Agent, images: UInt16[np.ndarray, "images canvas canvas"], labels: Sequence[int | None], *, seed: int
 ) -> list[Case]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
 from irrl import keys
 from irrl.checkpoint import Checkpoint
-from irrl.devices import AXIS, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases
 from irrl.digits.model import draw, rollout
@@ -57,6 +57,7 @@ def _predict_batch(
     return split(params, canvases, draw(config, BATCH, key=key, explore=False))
 
 
+@in_32_bits
 def predict(
     params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
 ) -> Predictions:

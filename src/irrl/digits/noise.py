@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from irrl import checkpoint, rewards
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
@@ -26,7 +27,6 @@ from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
 from irrl.figures import check_picture, drawable, write_figure, write_picture
 from irrl.files import check_folder, replace_file
-from irrl.learning import check_reward
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run_folder import kept_checkpoints
@@ -134,13 +134,23 @@ def stages_of(
     )
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
-    for name in names:
-        check_reward(name, CLASSES, "canvases")
     canvases = _canvases([agent for *_, agent in agents], split, cases, mnist)
+    for name in names:
+        _check_reward(name, len(canvases[0].labels))
     return [
         stage(path, epoch, agent, judge, shown, names, seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
     ]
+
+
+def _check_reward(name: str, cases: int) -> None:
+    """Try a reward as it will be called, before networks are asked."""
+    log_probs = np.log(np.random.default_rng(0).dirichlet(np.ones(CLASSES), cases)).astype(np.float32)
+    try:
+        reward = rewards.get(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    compare(reward, log_probs, log_probs, log_probs.argmax(-1), 1 / CLASSES, name)
 
 
 def checkpoints(model: Path) -> list[Path]:
@@ -155,11 +165,12 @@ def stage(
     log_probs, locations, taken = agent.predict(canvases.images, seed=seed)
     true_log_probs = answers(oracle, canvases.images, locations, taken)
     labels = canvases.labels.astype(np.int32)
-    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES) for name in names}
+    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES, name) for name in names}
     q, p = (target_probability(each, labels) for each in (log_probs, true_log_probs))
     return Stage(path, epoch, labels, q, p, found)
 
 
+@in_32_bits
 def answers(
     agent: Agent,
     canvases: UInt16[np.ndarray, "images canvas canvas"],

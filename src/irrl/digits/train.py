@@ -10,8 +10,8 @@ import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from irrl import checkpoint, keys, rewards
-from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
+from irrl import checkpoint, keys, learning, rewards
+from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent, load_agent
@@ -19,7 +19,7 @@ from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source, warn_of_prior
 from irrl.errors import UserError
-from irrl.learning import check_finite, check_reward, means, zero_sums
+from irrl.learning import check_finite, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
@@ -117,7 +117,7 @@ def loss(
     if oracle is not None:
         seen = rolled.sensor_inputs[..., : config.glimpse_features]
         judged = answers(oracle, perceive(oracle, seen, rolled.locations, config.patch), rolled, config)
-    reward = rewards.get(config.reward)(judged, targets, 1 / CLASSES)
+    reward = rewards.pay(rewards.get(config.reward), judged, targets, 1 / CLASSES, config.reward)
     if config.reward_gradient == "stop":
         reward = jax.lax.stop_gradient(reward)
     correct = outputs.log_probs[-1].argmax(-1) == labels
@@ -227,6 +227,18 @@ def _train_steps(
     return split(state, epoch, start, stop, root, oracle)
 
 
+def check_reward(config: Config) -> None:
+    """Try the reward as `loss` will call it.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    answers = config.most_glimpses if config.credit == "every" else 1
+    batch = answers, rows_at_once(config.batch, config.part)
+    learning.check_reward(config.reward, batch, CLASSES, leak=config.reward_gradient == "leak")
+
+
+@in_32_bits
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
@@ -237,7 +249,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
             checkpoint from before stands.
     """
-    check_reward(config.reward, CLASSES, "canvases")
+    check_reward(config)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_epoch

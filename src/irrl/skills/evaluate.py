@@ -4,6 +4,8 @@ Rooms are small enough for every probability to be computed: where each skill en
 by dynamic programming, and with it the true posterior p(z | s_T) that the discriminator is an estimate of.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,9 @@ EVALUATION_EPISODES = 256
 
 NOISE_REWARDS = ("accuracy", "log", "linear", "clipped-log", "clipped-linear")
 """Rewards whose noise is reported, beside the run's own."""
+
+TIE = 2.0**-48
+"""Posteriors that differ by less, as a share of the larger and for each step of an episode, are equal: see `tied`."""
 
 
 class Agent(NamedTuple):
@@ -88,6 +93,16 @@ def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
 
 def occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "time skills states"]:
     """p(s_t | z) at every step, the start included, of the epsilon-greedy policy: exact."""
+    return np.stack(list(walk(agent, epsilon)))
+
+
+def last_occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "skills states"]:
+    """p(s_T | z) of the epsilon-greedy policy: exact. The steps before take no memory."""
+    return deque(walk(agent, epsilon), maxlen=1).pop()
+
+
+def walk(agent: Agent, epsilon: float) -> Iterator[np.ndarray]:
+    """p(s_t | z), (skills, states), step after step."""
     skills, states = agent.greedy.shape
     rows = states * np.arange(skills)[:, None]
 
@@ -97,15 +112,14 @@ def occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "time skills st
     greedy_after = np.take_along_axis(agent.dynamics[None], agent.greedy[..., None], axis=-1)[..., 0]
     now = np.zeros((skills, states))
     now[:, 0] = 1
-    path = [now]
+    yield now
     for _ in range(agent.steps):
         after = (1 - epsilon) * moved(now, greedy_after)
         for action in range(agent.dynamics.shape[1]):
             if epsilon > 0:
                 after += epsilon / agent.dynamics.shape[1] * moved(now, agent.dynamics[:, action])
         now = after
-        path.append(now)
-    return np.stack(path)
+        yield now
 
 
 def sample_last_states(
@@ -144,21 +158,25 @@ def ceiling(rooms: FourRooms, skills: int, steps: int) -> float:
     return float(np.exp(max(map(nats, range(1, skills + 1))) / skills)) if usable else 1.0
 
 
-def measure(agent: Agent, config: Config, rng: np.random.Generator) -> dict[str, float]:
-    """Every metric of an agent that needs no training: see docs/skills.md for what they mean."""
+def measure(
+    agent: Agent, final: Float[np.ndarray, "skills states"], config: Config, rng: np.random.Generator
+) -> dict[str, float]:
+    """How many skills an agent has learned: see docs/skills.md for what the metrics mean.
+
+    Args:
+        final: p(s_T | z) at the training's epsilon.
+    """
     skills = config.skills
     every = np.arange(skills)
-    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    ends = last_occupancy(agent, 0.0).argmax(-1)
     drawn = rng.integers(skills, size=EVALUATION_EPISODES)
     sampled = sample_last_states(agent, drawn, config.epsilon, rng)
-    final = occupancy(agent, config.epsilon)[-1]
-    found = {
+    return {
         "effective_skills": effective_skills(agent, drawn, sampled),
         "effective_skills_exact": effective_skills(agent, every, ends),
         "distinct_terminal_states": len(np.unique(ends)),
         "mutual_information_nats": mutual_information(final),
     }
-    return found | noise(agent, final, config)
 
 
 def mutual_information(final: Float[np.ndarray, "skills states"]) -> float:
@@ -168,33 +186,58 @@ def mutual_information(final: Float[np.ndarray, "skills states"]) -> float:
     return float((final[reached] * np.log(final[reached] / mean[reached])).sum() / len(final))
 
 
-def noise(agent: Agent, final: Float[np.ndarray, "skills states"], config: Config) -> dict[str, float]:
+def noise(
+    agent: Agent, final: Float[np.ndarray, "skills states"], config: Config, own: rewards.Reward | None = None
+) -> dict[str, float]:
     """Discriminator noise `delta = q(z | s_T) - p(z | s_T)` and each reward's noise, exact under the present policy.
 
     Means and variances are over skills and where they end; the oracle p is Bayes' rule on `final`. In state 0 the
     discriminator is held at the prior, and the oracle with it: that is the task's rule, not an error.
+
+    Args:
+        final: p(s_T | z) at the training's epsilon.
+        own: the reward to be reported as `config.reward` beside `NOISE_REWARDS`. Of a run that was read, that name is
+            nothing but text: whoever wrote it may have named any code.
+
+    Raises:
+        UserError: `own` fails, or does not pay numbers.
     """
     visits = final.T / final.sum()
     posterior = visits / np.maximum(visits.sum(1, keepdims=True), np.finfo(float).tiny)
     posterior[0] = 1 / config.skills
     with np.errstate(divide="ignore"):
-        oracle = np.log(posterior)
+        oracle = np.log(tied(posterior, agent.steps))
     delta = np.exp(agent.log_probs) - posterior
     found = {"delta_bias": _mean(delta, visits), "delta_variance": _variance(delta, visits)}
-    for name in dict.fromkeys((*NOISE_REWARDS, config.reward)):
-        paid, due = (reward_table(rewards.get(name), table) for table in (agent.log_probs, oracle))
+    measured = {name: rewards.get(name) for name in NOISE_REWARDS}
+    if own is not None:
+        measured[config.reward] = own
+    for name, reward in measured.items():
+        paid, due = (reward_table(reward, table, name) for table in (agent.log_probs, oracle))
         error = np.where(visits > 0, paid - due, 0)
         found |= {f"noise_bias/{name}": _mean(error, visits), f"noise_variance/{name}": _variance(error, visits)}
     return found
 
 
+def tied(posterior: Float[np.ndarray, "states skills"], steps: int) -> Float[np.ndarray, "states skills"]:
+    """The posterior, with skills that share a state's largest one equal to the last bit, so that the first is paid.
+
+    Two skills that mirror each other have equal posteriors, but `occupancy` sums their paths in another order. A step
+    rounds a probability at most 12 times, each time by a share of 2^-53: so what is equal comes out within a share of
+    24 * 2^-53 for each step. What differs by less than `TIE`, a little more, no arithmetic of this precision can tell.
+    """
+    largest = posterior.max(axis=1, keepdims=True)
+    return np.where(posterior >= (1 - TIE * steps) * largest, largest, posterior)
+
+
 def reward_table(
-    reward: rewards.Reward, log_probs: Float[np.ndarray, "states skills"]
+    reward: rewards.Reward, log_probs: Float[np.ndarray, "states skills"], name: str
 ) -> Float[np.ndarray, "states skills"]:
     """What each skill is paid for ending in each state."""
     skills = log_probs.shape[1]
     # State by state: all at once would take states * skills * skills numbers.
-    rows = [reward(np.broadcast_to(row, (skills, skills)), np.arange(skills), 1 / skills) for row in log_probs]
+    every = np.arange(skills)
+    rows = [rewards.pay(reward, np.broadcast_to(row, (skills, skills)), every, 1 / skills, name) for row in log_probs]
     return np.stack(rows)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from irrl import checkpoint
 from irrl.errors import UserError
-from irrl.figures import write_picture
+from irrl.figures import drawable, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
 from irrl.loading import checkpoint_of
@@ -20,7 +20,7 @@ from irrl.run_folder import kept_checkpoints, read_config
 from irrl.seeds import run_folders
 from irrl.settings import check_range
 from irrl.skills.config import FREE, Config
-from irrl.skills.evaluate import Trained, agent_of, ceiling, effective_skills, measure, occupancy, restored
+from irrl.skills.evaluate import Trained, agent_of, ceiling, effective_skills, last_occupancy, measure, restored, walk
 from irrl.skills.four_rooms import FourRooms, rooms_of
 from irrl.skills.train import initial_tables
 
@@ -104,8 +104,9 @@ def test(path: Path, seed: int) -> dict[str, Any]:
             raise UserError(f"{path}: its seeds had different settings: give one of their folders")
         settings, highest = alike, ceiling(rooms, config.skills, config.steps)
         # Each seed of training draws episodes of its own, or the sampling error would not average out.
-        measured = measure(agent, config, np.random.default_rng([seed, config.seed, iteration]))
-        each[str(config.seed)] = {name: measured[name] for name in METRICS} | {"iteration": iteration}
+        final = last_occupancy(agent, config.epsilon)
+        measured = measure(agent, final, config, np.random.default_rng([seed, config.seed, iteration]))
+        each[str(config.seed)] = measured | {"iteration": iteration}
     means = {name: float(np.mean([row[name] for row in each.values()])) for name in METRICS}
     return means | {"ceiling": highest, "seeds": each}
 
@@ -156,7 +157,7 @@ def _occupancy_figure(before: Trained, after: Trained) -> Figure:
     for column, (stage, title) in enumerate(
         ((before, "before training"), (after, f"after {after.iteration:,} iterations"))
     ):
-        path = occupancy(stage.agent, EPSILON).mean(axis=1)
+        path = np.stack([now.mean(axis=0) for now in walk(stage.agent, EPSILON)])
         for row, (values, what) in enumerate(((path.mean(axis=0), "all steps"), (path[-1], "last states"))):
             _map(axes[row, column], stage.rooms, values)
             axes[row, column].set_title(f"{what}, {title}", fontsize=10)
@@ -174,7 +175,7 @@ def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, "states"]) -> N
 def _skills_figure(stage: Trained) -> Figure:
     """The number of each skill, where its greedy episode ends; a cell is the lighter, the surer its skills are told."""
     agent, config, rooms, iteration = stage
-    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    ends = last_occupancy(agent, 0.0).argmax(-1)
     told = np.exp(agent.log_probs[ends, np.arange(config.skills)])
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axes = figure.subplots()
@@ -182,7 +183,7 @@ def _skills_figure(stage: Trained) -> Figure:
     axes.set(xticks=[], yticks=[])
     effective = effective_skills(agent, np.arange(config.skills), ends)
     axes.set_title(
-        f"{config.reward}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
+        f"{drawable(config.reward)}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
         f"{len(np.unique(ends))} last states\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,

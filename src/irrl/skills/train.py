@@ -12,10 +12,11 @@ import numpy as np
 from irrl import keys
 from irrl.checkpoint import unflatten
 from irrl.errors import UserError, printable
+from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.config import Config
-from irrl.skills.evaluate import agent_of, measure, tables_like
+from irrl.skills.evaluate import agent_of, last_occupancy, measure, noise, tables_like
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
@@ -88,7 +89,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
         if iteration % config.log_every == 0 or iteration == config.iterations:
             seconds = time.perf_counter() - began
             pace = {"seconds": seconds, "microseconds_per_iteration": 1e6 * seconds / (iteration - first)}
-            run.log(row(tables, config, rooms, iteration) | pace)
+            run.log(row(tables, config, rooms, iteration, reward.plain) | pace)
             first, began = iteration, time.perf_counter()
             tables.paid[:] = 0
         keep = config.keep_every > 0 and iteration % config.keep_every == 0
@@ -134,12 +135,18 @@ def train_all(
         return [error for error in pool.map(train_one, configs) if error]
 
 
-def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int) -> dict[str, Any]:
-    """One row of metrics: what was paid since the last one, and `measure` of the agent as it is."""
+def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, Any]:
+    """One row of metrics: what was paid since the last one, `measure` of the agent as it is, and its noise.
+
+    Args:
+        own: the training's reward.
+    """
     iterations, reward, bonus = tables.paid.tolist()
     rng = keys.generator(config.seed, "evaluation", iteration)
     paid = {"step": iteration, "iteration": iteration, "reward": reward / iterations, "bonus": bonus / iterations}
-    return paid | measure(agent_of(tables, config, rooms), config, rng)
+    agent = agent_of(tables, config, rooms)
+    final = last_occupancy(agent, config.epsilon)
+    return paid | measure(agent, final, config, rng) | noise(agent, final, config, own)
 
 
 def next_multiple(number: int, every: int) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, TypeVar, cast, get_args
 
 from irrl.errors import UserError
@@ -68,6 +69,13 @@ def check_range(name: str, value: int, least: int, most: int = 2**31 - 1) -> Non
     """Refuse a number outside `least` to `most`."""
     if not least <= value <= most:
         raise UserError(f"{flag(name)} is {value}; it must be from {least} to {most}")
+
+
+def check_whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
+    """Refuse what is no integer, Python's or NumPy's, or outside `least` to `most`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UserError(f"{flag(name)} is {value!r}; it must be of type int")
+    check_range(name, int(value), least, most)
 
 
 def check_share(name: str, value: float) -> None:

@@ -77,8 +77,21 @@ def test_same_seed_same_scenes():
     assert (one.place != other.place).any()
 
 
-def test_goals_counts_and_levels_are_as_frequent_as_asked():
-    scenes = scenes_of(1, SceneConfig(levels="2,1,1", distractors_least=2, distractors_most=4), 600)
+def test_a_scene_with_a_generator_of_its_own_does_not_depend_on_its_company():
+    def generators(numbers):
+        return [np.random.default_rng([9, number]) for number in numbers]
+
+    many = draw_scenes(CONFIG, 150, generators(range(150)))
+    some = np.array([140, 2, 77])
+    few = draw_scenes(CONFIG, 3, generators(some))
+    for field in fields(many):
+        np.testing.assert_array_equal(getattr(many.take(some), field.name), getattr(few, field.name))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["one generator", "one each"])
+def test_goals_counts_and_levels_are_as_frequent_as_asked(own):
+    rng = [np.random.default_rng([1, scene]) for scene in range(600)] if own else np.random.default_rng(1)
+    scenes = draw_scenes(SceneConfig(levels="2,1,1", distractors_least=2, distractors_most=4), 600, rng)
     for found, wanted in (
         (np.bincount(scenes.goal, minlength=4), [0.25] * 4),
         (np.bincount(scenes.count, minlength=7), np.array([12, 13, 10, 8, 3, 3, 1]) / 50),

@@ -22,7 +22,7 @@ MILLISECONDS, LAST_MILLISECONDS = 100, 2500
 LOOKING = 7
 """Pictures while the robot stands and looks."""
 ROOM, EYE = (480, 640), (320, 480)
-"""Sizes of the two pictures, height and width, pixels."""
+"""Sizes of the two pictures, height and width, pixels; the second, at most."""
 BELIEF, ANSWER, RIGHT, WRONG = "#0a64d8", "#e8750a", "#248a3d", "#d70015"
 
 
@@ -71,7 +71,8 @@ def film(agent: Agent, scene: Scenes) -> list[Frame]:
     prior = np.array(config.count_weights)
     goal, right = KINDS[scene.goal[0]].replace("_", " "), int(scene.count[0])
     simulator = Simulator(config, scene, 0, smooth=True)
-    eye_size = EYE[0], EYE[0] * config.width // config.height // 2 * 2
+    scale = min(EYE[0] / config.height, EYE[1] / config.width)
+    eye_size = round(scale * config.height) or 1, round(scale * config.width) or 1
     frames = []
     with simulator.eyes("room", *ROOM) as room, simulator.eyes("eye", *eye_size) as eye:
 

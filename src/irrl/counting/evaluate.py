@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,13 @@ from irrl.counting.model import (
 )
 from irrl.counting.network import Params, initial_params
 from irrl.counting.scene import Scenes
-from irrl.counting.scene_config import LEVELS
+from irrl.counting.scene_config import KINDS, LEVELS
 from irrl.counting.simulator import Simulator
 from irrl.devices import AXIS, in_32_bits, mesh, on_every
+from irrl.errors import UserError
 from irrl.learning import restored
 from irrl.loading import load_own
+from irrl.settings import check_range, check_type
 
 BATCH = 64
 """Scenes walked round at once."""
@@ -99,7 +101,12 @@ class Agent:
 
     @in_32_bits
     def walk(self, scenes: Scenes, *, seed: int = 0) -> Walks:
-        """Walk round tables, seen through the ray caster; `seed` is for robots that walk at random."""
+        """Walk round tables, seen through the ray caster; `seed` is for robots that walk at random.
+
+        Raises:
+            UserError: there are no scenes, or not such as this robot can count in.
+        """
+        check_countable(self.config, scenes)
         params = on_every(mesh(BATCH), self.params)  # they may have been trained on fewer devices
         key = jax.random.key(seed) if self.config.policy == "random" else None
         parts = []
@@ -116,8 +123,9 @@ class Agent:
         """As `walk`, seen through MuJoCo's renderer.
 
         Raises:
-            UserError: MuJoCo is not installed, or cannot draw here.
+            UserError: as `walk`; or MuJoCo is not installed, or cannot draw here.
         """
+        check_countable(self.config, scenes)
         tables = tables_of(self.config, scenes)
         chance = np.random.default_rng(seed)
         parts = []
@@ -142,9 +150,28 @@ class Agent:
         return [np.stack(log_probs), np.array(viewpoints), np.argmax(stops)]
 
     def test(self, scenes: Scenes, *, simulator: str = "raycast", seed: int = 0) -> Report:
-        """Count in scenes, seen through the ray caster or MuJoCo."""
+        """Count in scenes, seen through the ray caster (`raycast`) or MuJoCo (`mujoco`).
+
+        Raises:
+            UserError: as `walk` and `walk_in_simulator`; or there is no such simulator.
+        """
+        check_type("simulator", simulator, Literal["raycast", "mujoco"])
         walks = self.walk(scenes, seed=seed) if simulator == "raycast" else self.walk_in_simulator(scenes, seed=seed)
         return report(walks, scenes, self.config)
+
+
+def check_countable(config: Config, scenes: Scenes) -> None:
+    """Refuse scenes that ask for what a robot of that config has no word for.
+
+    Raises:
+        UserError: there are none, or they are such.
+    """
+    check_range("scenes", len(scenes), 1)
+    unknown = sorted({KINDS[goal] for goal in scenes.goal} - set(config.goal_names))
+    if unknown:
+        raise UserError(f"scenes ask for {', '.join(unknown)}; this robot counts {', '.join(config.goal_names)}")
+    if scenes.count.max() >= config.classes:
+        raise UserError(f"scenes show up to {scenes.count.max()} to count; this robot counts to {config.classes - 1}")
 
 
 @partial(jax.jit, static_argnames="config")

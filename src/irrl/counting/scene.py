@@ -14,12 +14,16 @@ from jaxtyping import Bool, Float32, Int, Int64
 
 from irrl.counting import render
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, LEVELS, SceneConfig
+from irrl.counting.streams import Streams
 from irrl.errors import UserError
+from irrl.settings import check_whole
 
 ROUNDS = 60
 """How often scenes that are not as they should be are drawn again, at most; the last ones, many at a time."""
 PLACES = 24
 """Places tried for a cube."""
+NUMBERS = 6 * PLACES + 4
+"""Random numbers that a try takes for a cube, at most."""
 GAP = 0.004
 """Least distance between the circles round two cubes."""
 
@@ -87,17 +91,22 @@ class Scenes:
         return Scenes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Scenes)))
 
 
-def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> Scenes:
+def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator | Sequence[np.random.Generator]) -> Scenes:
     """Draw scenes: goal, count and level as often as `config` says, all else uniformly.
 
+    Args:
+        rng: one generator, or one for each scene: then no scene depends on those that are drawn with it.
+
     Raises:
-        UserError: cubes do not fit on the table, or cannot be hidden as they should.
+        UserError: cubes do not fit on the table, or cannot be hidden as they should; or `number` is not positive.
     """
-    names = np.array([KINDS.index(name) for name in config.goal_names])
-    goal = rng.choice(names, number)
-    count = rng.choice(len(config.count_weights), number, p=config.count_weights)
-    level = np.where(count > 0, rng.choice(len(LEVELS), number, p=config.level_weights), 0)
+    check_whole("scenes", number, 1)
     cubes = config.most_cubes
+    names = np.array([KINDS.index(name) for name in config.goal_names])
+    chance = rng if isinstance(rng, np.random.Generator) else Streams(rng, 3)
+    goal = chance.choice(names, number)
+    count = chance.choice(len(config.count_weights), number, p=config.count_weights)
+    level = np.where(count > 0, chance.choice(len(LEVELS), number, p=config.level_weights), 0)
     scenes = Scenes(
         np.full((number, cubes), -1),
         np.zeros((number, cubes, 2), np.float32),
@@ -109,11 +118,13 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> S
     for _ in range(ROUNDS):
         # Few are looked at as fast as a chunk of them: the last ones, the hardest, are tried many times at once.
         trying = np.resize(left, max(len(left), CHUNKS[0]))
-        kind = _draw_kinds(config, goal[trying], count[trying], level[trying], rng)
-        place, fits = _draw_places(config, kind, count[trying], level[trying], rng)
+        if not isinstance(rng, np.random.Generator):
+            chance = Streams([rng[scene] for scene in trying.tolist()], (cubes + 1) * NUMBERS)
+        kind = _draw_kinds(config, goal[trying], count[trying], level[trying], chance)
+        place, fits = _draw_places(config, kind, count[trying], level[trying], chance)
         if not fits.any():
             continue
-        yaw = rng.uniform(0, np.pi / 2, kind.shape).astype(np.float32)
+        yaw = chance.uniform(0, np.pi / 2, kind.shape).astype(np.float32)
         tried = Scenes(kind, place, yaw, goal[trying], level[trying])
         good = np.flatnonzero(fits & (level_of(tried, shown_from(config, tried, 0)) == tried.level))
         done, first = np.unique(trying[good], return_index=True)
@@ -130,7 +141,7 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator) -> S
 
 
 def _draw_kinds(
-    config: SceneConfig, goal: np.ndarray, count: np.ndarray, level: np.ndarray, rng: np.random.Generator
+    config: SceneConfig, goal: np.ndarray, count: np.ndarray, level: np.ndarray, rng: np.random.Generator | Streams
 ) -> Int64[np.ndarray, "scenes cubes"]:
     """The goal's cubes, then distractors; where something has to be hidden, the first of these is large."""
     column = np.arange(config.most_cubes)
@@ -145,7 +156,7 @@ def _draw_kinds(
 
 
 def _draw_places(
-    config: SceneConfig, kind: np.ndarray, count: np.ndarray, level: np.ndarray, rng: np.random.Generator
+    config: SceneConfig, kind: np.ndarray, count: np.ndarray, level: np.ndarray, rng: np.random.Generator | Streams
 ) -> tuple[Float32[np.ndarray, "scenes cubes 2"], Bool[np.ndarray, "scenes"]]:
     """Places where no two cubes touch, and whether there were any for all cubes.
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes.util import find_library
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,9 +20,13 @@ from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
 from irrl.errors import UserError
 from irrl.extras import import_extra
+from irrl.settings import check_type, check_whole
 
 DRIVE_SECONDS = 0.8
 """Of a step round the table."""
+
+MOST_STEPS = 1_000_000
+"""From where the robot starts."""
 
 ROBOT = 2
 """The group of the robot's own geoms, which its eye does not see."""
@@ -38,8 +42,9 @@ class Simulator:
             smooth: pictures have smooth edges; the agent is trained on jagged ones.
 
         Raises:
-            UserError: MuJoCo is not installed.
+            UserError: there is no such scene, or MuJoCo is not installed.
         """
+        check_whole("index", index, 0, len(scenes) - 1)
         self.config = config
         # MuJoCo looks for it when it is imported, and would want a window. Without either it still casts rays.
         if sys.platform == "linux":
@@ -55,13 +60,24 @@ class Simulator:
         self.place(0)
 
     def place(self, viewpoint: int) -> None:
-        """Put the robot so many steps to the right of where it starts."""
+        """Put the robot so many steps to the right of where it starts.
+
+        Raises:
+            UserError: that is no number of steps.
+        """
+        check_whole("viewpoint", viewpoint, -MOST_STEPS, MOST_STEPS)
         self.target = 2 * math.pi * viewpoint / self.config.viewpoints
         self.data.qpos[0], self.data.qvel[0], self.data.ctrl[0] = self.target, 0, self.target
         self.mujoco.mj_forward(self.model, self.data)
 
     def drive(self, steps: int, frames: int) -> Iterator[None]:
-        """Drive the robot so many steps to the right (left if negative), and stop so many times on the way."""
+        """Drive the robot so many steps to the right (left if negative), and stop so many times on the way.
+
+        Raises:
+            UserError: that is no number of steps, or of stops.
+        """
+        check_whole("steps", steps, -MOST_STEPS, MOST_STEPS)
+        check_whole("frames", frames, 1)
         start = self.target
         self.target += 2 * math.pi * steps / self.config.viewpoints
         for frame in range(1, frames + 1):
@@ -94,8 +110,13 @@ class Simulator:
         """A function that takes a picture: `eye` is what the robot sees, `room` the third person's view.
 
         Raises:
-            UserError: this machine has nothing to draw with.
+            UserError: there is no such camera, it takes no pictures of that size, or this machine has nothing to draw
+                with.
         """
+        check_type("camera", camera, Literal["eye", "room"])
+        largest = self.model.vis.global_
+        check_whole("height", height, 1, largest.offheight)
+        check_whole("width", width, 1, largest.offwidth)
         try:
             renderer = self.mujoco.Renderer(self.model, height, width)
         except Exception as error:  # whatever the graphics library raises

@@ -4,9 +4,12 @@ from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Discrete
 from jaxtyping import UInt8
 
+from irrl.actions import check_actions
+from irrl.settings import check_type, check_whole
 from irrl.skills.four_rooms import ACTIONS, read_rooms, rooms_of
 
 CELL = 16
@@ -16,10 +19,21 @@ WALL, FREE, START, AGENT = (64, 64, 64), (255, 255, 255), (255, 205, 205), (0, 9
 
 
 class FourRoomsEnv(gymnasium.Env):
-    """A walk through rooms, without a reward: what it is worth, an internal reward says.
+    """A walk through rooms (Li et al. 2023), in which skills are to be discovered.
 
-    Observation: the number of the free cell, counted in row-major order. Actions: stay, up, down, left, right; walking
-    into a wall is staying. An episode starts in cell 0 and is truncated after `steps` steps; it never terminates.
+    **Action space**: `Discrete(5)`: 0 stay, 1 up, 2 down, 3 left, 4 right. Walking into a wall is staying.
+
+    **Observation space**: `Discrete(states)`: the number of the free cell, counted in row-major order.
+
+    **Starting state**: 0, the first free cell.
+
+    **Reward**: 0 at every step. What an episode is worth, an internal reward says.
+
+    **Episode end**: never terminated; truncated after `steps` steps.
+
+    **Info**: empty.
+
+    **Arguments**: `rooms`, `steps` and `render_mode`, as `gymnasium.make(ID, rooms="small")`. Nothing is random.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -27,30 +41,45 @@ class FourRoomsEnv(gymnasium.Env):
         "render_fps": 6,
     }
 
-    def __init__(self, rooms: str = "large", steps: int = 20, render_mode: Literal["ansi", "rgb_array"] | None = None):
-        """`rooms`: small, large, or the path of a text file with walls (#) and free cells (spaces).
+    def __init__(self, rooms: str = "large", steps: int = 20, render_mode: str | None = None):
+        """Take a map.
+
+        Args:
+            rooms: small, large, or the path of a text file with walls (#) and free cells (spaces).
+            steps: of an episode.
+            render_mode: `ansi`, text; `rgb_array`, a picture; or None: nothing is rendered.
 
         Raises:
-            UserError: there is no such map, or it is bad.
+            UserError: there is no such map, or it is bad; or no episode has so many steps.
         """
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is {render_mode!r}; choose ansi or rgb_array")
+        check_whole("steps", steps, 1)
+        if render_mode is not None:
+            check_type("render_mode", render_mode, Literal["ansi", "rgb_array"])
         self.rooms = rooms_of(read_rooms(rooms))
         self.steps = steps
         self.render_mode = render_mode
         self.observation_space = Discrete(len(self.rooms.cells))
         self.action_space = Discrete(len(ACTIONS))
-        self._state, self._step = 0, 0
+        self._state, self._left = 0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)
-        self._state, self._step = 0, 0
+        self._state, self._left = 0, self.steps
         return self._state, {}
 
-    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        self._state = int(self.rooms.dynamics[self._state, action])
-        self._step += 1
-        return self._state, 0.0, False, self._step >= self.steps, {}
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        """Walk.
+
+        Raises:
+            UserError: there is no such action.
+            ResetNeeded: before the first reset, and after an episode's end.
+        """
+        number = check_actions(action, list(ACTIONS))
+        if not self._left:
+            raise ResetNeeded("no episode has begun, or it has ended; call reset first")
+        self._state = int(self.rooms.dynamics[self._state, number])
+        self._left -= 1
+        return self._state, 0.0, False, not self._left, {}
 
     def render(self) -> Any:
         """The map as text with the agent as `o`, or as a picture."""

@@ -1,6 +1,7 @@
 """A batch split over devices trains like a whole one. Each number of devices needs a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -23,7 +24,8 @@ from irrl.digits.train import train
 config = Config(**json.loads(sys.argv[2]))
 params = train(config)
 predictions = predict(params, canvases_for_testing(config).images, config, seed=0)
-names = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
+tasks = '/proc/self/task'  # on Linux
+names = [open(f'{tasks}/{task}/comm').read() for task in (os.listdir(tasks) if os.path.exists(tasks) else [])]
 print(json.dumps({
     "devices": len(jax.devices()), "used": mesh(config.batch).size,
     "threads": sum("XLAEigen" in name for name in names),
@@ -52,8 +54,9 @@ def one(settings):
 @pytest.mark.parametrize("part", [0, 8])
 def test_two_devices_train_and_answer_as_one_does(settings, one, part):
     two = trained_on(2, settings | {"part": part})
-    assert (one["devices"], one["used"], one["threads"]) == (1, 1, 1)
+    assert (one["devices"], one["used"]) == (1, 1)
     assert (two["devices"], two["used"]) == (2, 2)
+    assert one["threads"] == 1 or not os.path.exists("/proc/self/task")
     for ours, theirs in zip(one["weights"], two["weights"], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     np.testing.assert_allclose(one["log_probs"], two["log_probs"], atol=1e-3)

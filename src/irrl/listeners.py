@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ class Listener:
         """Hear that the run is over."""
 
 
-class Logger(Listener):
+class Logger(Listener, ABC):
     """Writes or sends rows elsewhere. Whatever goes wrong there is said once, and training goes on without it."""
 
     name: str

@@ -9,12 +9,12 @@ rollout, softmax, rewards and updates take, measured alone, and what an iteratio
 
 import argparse
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from numba import njit
 
+from irrl.machine import cores
 from irrl.skills import kernel
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
@@ -95,7 +95,7 @@ def measure(iterations: int, rounds: int) -> dict:
         "runs_in_parallel_speedup": 2 * best["one"] / best["two"],
         "share": {name: best[name] / best["one"] for name in parts},
         "microseconds_per_iteration_disdain": 1e6 * best["disdain"] / iterations,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
     }
 
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from irrl.checkpoint import CheckpointError, encode, flatten, load, save, unflatten
+from irrl.checkpoint import CheckpointError, encode, flatten, load, load_state, save, unflatten
 from irrl.files import append
 
 ARRAYS = {
@@ -344,3 +344,31 @@ def test_state_in_the_file_is_readable_without_irrl(tmp_path):
     content = (tmp_path / "a").read_bytes()
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
     assert json.loads(header["__metadata__"]["state"]) == STATE
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_refused_before_use(bad):
+    good = np.array([1.0, 2.0], np.float32)
+    with pytest.raises(CheckpointError, match="array 'w' holds NaN or infinite"):
+        unflatten({"w": good}, {"w": np.array([1.0, bad], np.float32)})
+
+
+def test_the_header_alone_gives_the_state(tmp_path):
+    save(tmp_path / "a", ARRAYS, {"step": 3})
+    content = bytearray((tmp_path / "a").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "a").write_bytes(content)
+    assert load_state(tmp_path / "a") == {"step": 3}
+    with pytest.raises(CheckpointError, match="checksum"):
+        load(tmp_path / "a")
+
+
+def test_a_large_file_that_is_no_checkpoint_is_refused_unread(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match="bytes; at most"):
+        load(tmp_path / "sparse")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 29)
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load(tmp_path / "sparse")

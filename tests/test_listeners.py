@@ -1,8 +1,10 @@
 """What listens to a run: TensorBoard, Weights & Biases."""
 
+import errno
 import importlib.util
+import io
+import os
 import sys
-import types
 
 import pytest
 
@@ -77,41 +79,115 @@ def test_tensorboard_hides_what_a_killed_training_wrote(tmp_path):
     assert purged == {1, 5}
 
 
+class FakeWandb:
+    """As much of the package as a training needs; `init` fails while `mode` is one of `failing`."""
+
+    Settings = dict
+
+    def __init__(self, logged_in=False, failing=(), broken=False):
+        self.calls, self.rows, self._logged_in, self._failing, self._broken = [], [], logged_in, failing, broken
+
+    def login(self, **_):
+        return self._logged_in
+
+    def init(self, **options):
+        self.calls.append(options)
+        if options["mode"] in self._failing:
+            raise RuntimeError("Failed to get resume status:\ncontext deadline exceeded.")
+        return self
+
+    def teardown(self):
+        self.calls.append("teardown")
+
+    def log(self, row, step):
+        if self._broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        self.rows.append((step, row["loss"]))
+
+    def finish(self):
+        self.rows.append("finished")
+
+
+def use(monkeypatch, fake, variable=None):
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if variable:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    return fake
+
+
 @pytest.mark.parametrize(
     ("variable", "logged_in", "mode"), [(None, False, "offline"), (None, True, None), ("online", False, None)]
 )
 def test_wandb_goes_on_in_the_same_run_and_is_offline_unless_logged_in(
     tmp_path, monkeypatch, variable, logged_in, mode
 ):
-    calls, rows = [], []
-
-    class FakeRun:
-        def log(self, row, step):
-            rows.append((step, row["loss"]))
-
-        def finish(self):
-            rows.append("finished")
-
-    def init(**options):
-        calls.append(options)
-        return FakeRun()
-
-    fake = types.SimpleNamespace(init=init, login=lambda **_: logged_in)
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    if variable:
-        monkeypatch.setenv("WANDB_MODE", variable)
+    fake = use(monkeypatch, FakeWandb(logged_in), variable)
     for step in (1, 2):
         listener = WandbListener(tmp_path, CONFIG)
         listener.log({"step": step, "epoch": 0, "loss": 0.5})
         listener.close()
-    assert rows == [(1, 0.5), "finished", (2, 0.5), "finished"]
-    assert calls[0] == calls[1]
-    assert len(calls[0].pop("id")) == 8
-    assert calls[0] == {
+    assert fake.rows == [(1, 0.5), "finished", (2, 0.5), "finished"]
+    assert fake.calls[0] == fake.calls[1]
+    assert len(fake.calls[0].pop("id")) == 8
+    assert fake.calls[0].pop("settings") == {"init_timeout": 20, "login_timeout": 20, "finish_timeout": 20}
+    assert fake.calls[0] == {
         "project": "irrl",
         "dir": str(tmp_path),
         "resume": "allow",
         "config": CONFIG,
         "mode": mode,
     }
+
+
+def test_without_a_network_wandb_keeps_the_run_offline(tmp_path, monkeypatch, capsys):
+    fake = use(monkeypatch, FakeWandb(logged_in=True, failing=(None,)))
+    with MemoryRun() as one:
+        one.listeners.append(WandbListener(tmp_path, CONFIG))
+        one.log({"step": 1, "epoch": 0, "loss": 0.5})
+    online, ended, offline = fake.calls
+    assert (online.pop("mode"), ended, offline.pop("mode")) == (None, "teardown", "offline")
+    assert online == offline
+    assert fake.rows == [(1, 0.5), "finished"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "resume status: context deadline exceeded; the run is kept offline" in said
+
+
+@pytest.mark.parametrize("fake", [FakeWandb(failing=(None, "offline")), FakeWandb(broken=True)])
+def test_a_training_goes_on_without_a_logger_that_fails(tmp_path, monkeypatch, capsys, fake):
+    use(monkeypatch, fake)
+    recorder = Recorder()
+    with MemoryRun() as one:
+        one.listeners += [WandbListener(tmp_path, CONFIG), recorder]
+        for step in (1, 2):
+            one.log({"step": step, "epoch": 0, "loss": 0.5})
+    assert [row["step"] for row in recorder.heard[:2]] == [1, 2]
+    assert fake.rows == []
+    assert capsys.readouterr().err.count("training goes on without it\n") == 1
+
+
+class FullDisk(io.BytesIO):
+    """A file on a disk that fills up: what it is given stays in memory until it is flushed."""
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboardX") is None, reason="needs the extra tensorboard")
+@pytest.mark.parametrize("trouble", ["full disk", "no folder"])
+def test_tensorboard_that_cannot_write_stops_no_training(tmp_path, monkeypatch, capsys, trouble):
+    import tensorboardX.record_writer
+
+    if trouble == "full disk":
+        monkeypatch.setattr(tensorboardX.record_writer, "open_file", lambda path: FullDisk())
+    else:
+        (tmp_path / "tensorboard").touch()
+    with MemoryRun() as one:
+        one.listeners.append(TensorBoardListener(tmp_path))
+        for step in range(20):  # more than the package's own queue has room for
+            one.log({"step": step, "epoch": 0, "loss": 0.5})
+    assert len(one.history) == 20
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "TensorBoard" in said and ("No space left" in said or "File exists" in said)

@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,22 +182,28 @@ def test_last_is_there_at_every_moment_of_a_save(tmp_path, monkeypatch):
     assert set(seen) == {20, 30}
 
 
-def test_best_and_kept_are_written_before_last(tmp_path, monkeypatch):
-    with open_run(tmp_path) as disk_run:
-        targets = []
-        monkeypatch.setattr(run, "replace_file", lambda path, content: targets.append(path.name))
-        disk_run.save({}, {"step": 30, "epoch": 3}, best=True, keep=True)
-    assert targets == ["best.safetensors", "epoch-000003.safetensors", "last.safetensors"]
-
-
-def test_metrics_are_on_the_disk_before_the_checkpoint(tmp_path, monkeypatch):
+def test_what_a_save_does_in_which_order(tmp_path, monkeypatch):
+    """Metrics are on the disk before the checkpoint, best and kept come before last, all are one file on the disk."""
     with open_run(tmp_path) as disk_run:
         disk_run.log({"step": 1, "epoch": 0})
         done = []
-        monkeypatch.setattr(run, "sync", lambda path: done.append(path.name))
-        monkeypatch.setattr(run, "replace_file", lambda path, content: done.append(path.name))
-        disk_run.save({}, {"step": 1, "epoch": 0}, best=False, keep=False)
-    assert done == ["metrics.jsonl", "last.safetensors"]
+        fsync, replace = os.fsync, os.replace
+
+        def watched_fsync(descriptor):
+            done.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+            fsync(descriptor)
+
+        def watched_replace(source, target):
+            done.append(Path(target).name)
+            replace(source, target)
+
+        sync = run.sync
+        monkeypatch.setattr(run, "sync", lambda path: (done.append(path.name), sync(path)))
+        monkeypatch.setattr(os, "fsync", watched_fsync)
+        monkeypatch.setattr(os, "replace", watched_replace)
+        disk_run.save({}, {"step": 30, "epoch": 3}, best=True, keep=True)
+    names = ["best.safetensors", "epoch-000003.safetensors", "last.safetensors"]
+    assert done == ["metrics.jsonl", "sync file", "sync file", *names, tmp_path.name, "sync folder"]
 
 
 def test_without_hard_links_previous_is_a_copy(tmp_path, monkeypatch):
@@ -279,18 +287,6 @@ def test_environment_describes_the_machine_once_a_start(tmp_path):
     assert first["cpu"]
     assert first["command"] == sys.argv
     assert second["started"] >= first["started"]
-
-
-def test_environment_names_the_commit_of_the_working_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert run.environment()["git_commit"] is None
-    commit = "git init -q . && touch a && git add a && git -c user.name=n -c user.email=e commit -qm m"
-    subprocess.run(commit, shell=True, check=True)
-    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
-    assert run.environment()["git_commit"] == head
-    (tmp_path / "a").write_text("changed")
-    assert run.environment()["git_commit"] == head + "-dirty"
 
 
 def test_importing_the_module_does_not_import_jax():

@@ -3,12 +3,17 @@
 import io
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-TYPES = {"float32": "FloatStorage", "float64": "DoubleStorage", "int64": "LongStorage", "bool": "BoolStorage"}
+TYPES = {
+    "float16": "HalfStorage", "bfloat16": "BFloat16Storage", "float32": "FloatStorage", "float64": "DoubleStorage",
+    "int64": "LongStorage", "bool": "BoolStorage",
+}  # fmt: skip
+MACHINE = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}
 
 
 class Tensor(NamedTuple):
@@ -35,21 +40,25 @@ class Call(NamedTuple):
     state: object = None
 
 
-def code(value: object) -> bytes:
-    """Pickle codes, protocol 2, that push `value`."""
+def code(value: object, *, legacy: bool = False) -> bytes:
+    """Pickle codes, protocol 2, that push `value`; `legacy`: as before PyTorch 1.6."""
+
+    def codes(values: Iterable[object]) -> bytes:
+        return b"".join(code(item, legacy=legacy) for item in values)
+
     if isinstance(value, Tensor):
         type_name = TYPES[value.storage.dtype.name]
-        pid = b"(" + code("storage") + name("torch." + type_name) + code(value.key) + code("cpu")
-        pid += code(value.storage.size) + b"tQ"
-        view = b"(" + pid + code(value.offset) + code(value.size) + code(value.stride) + code(False)
+        pid = b"(" + code("storage") + name("torch." + type_name)
+        pid += codes([value.key, "cpu", value.storage.size, *([None] if legacy else [])]) + b"tQ"
+        view = b"(" + pid + codes([value.offset, value.size, value.stride, False])
         return name("torch._utils._rebuild_tensor_v2") + view + code(Call("collections.OrderedDict", ())) + b"tR"
     if isinstance(value, Call):
-        state = b"" if value.state is None else code(value.state) + b"b"
-        return name(value.name) + code(value.arguments) + b"R" + state
+        state = b"" if value.state is None else codes([value.state]) + b"b"
+        return name(value.name) + codes([value.arguments]) + b"R" + state
     if isinstance(value, dict):
-        return b"}(" + b"".join(code(key) + code(item) for key, item in value.items()) + b"u"
+        return b"}(" + b"".join(codes(pair) for pair in value.items()) + b"u"
     if isinstance(value, tuple):
-        return b"(" + b"".join(map(code, value)) + b"t"
+        return b"(" + codes(value) + b"t"
     return pickle.dumps(value, 2)[2:-1]
 
 
@@ -60,16 +69,28 @@ def name(full: str) -> bytes:
 
 
 def tensors_in(value: object) -> list[Tensor]:
-    """Every tensor in nested dictionaries."""
+    """Every tensor in nested dictionaries and calls."""
     if isinstance(value, Tensor):
         return [value]
-    return [found for item in value.values() for found in tensors_in(item)] if isinstance(value, dict) else []
+    inside = value.values() if isinstance(value, dict) else value.arguments if isinstance(value, Call) else ()
+    return [found for item in inside for found in tensors_in(item)]
 
 
 def write(path: Path, value: object, **options) -> Path:
     """What `torch.save` would write."""
     storages = {found.key: found.storage.tobytes() for found in tensors_in(value)}
     return write_pickle(path, b"\x80\x02" + code(value) + b".", storages, **options)
+
+
+def write_legacy(path: Path, value: object, **machine) -> Path:
+    """What `torch.save` wrote before PyTorch 1.6."""
+    storages = {found.key: found.storage for found in tensors_in(value)}
+    content = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, MACHINE | machine))
+    content += b"\x80\x02" + code(value, legacy=True) + b"." + pickle.dumps(sorted(storages), 2)
+    for key in sorted(storages):
+        content += storages[key].size.to_bytes(8, "little") + storages[key].tobytes()
+    path.write_bytes(content)
+    return path
 
 
 def write_pickle(path: Path, content: bytes, storages: dict[str, bytes] | None = None, **options) -> Path:

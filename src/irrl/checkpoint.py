@@ -7,6 +7,7 @@ as files. Nothing is ever unpickled. The arrays open in any safetensors reader, 
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +16,14 @@ import numpy as np
 import safetensors.numpy
 
 from irrl.errors import UserError
-from irrl.files import read_file, replace_file
+from irrl.files import check_ordinary, parse_json, read_file, replace_file
 
 FORMAT = "irrl"
 VERSION = 1
 MOST_BYTES = 1 << 30
 """Of a checkpoint file."""
+MOST_HEADER_BYTES = 16 << 20
+"""Of its header: names, shapes and places of its arrays, and the metadata."""
 
 
 class CheckpointError(UserError):
@@ -56,7 +59,8 @@ def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:
     metadata = {"format": FORMAT, "version": str(VERSION), "checksum": _checksum(arrays, text), "state": text}
     try:
         content = safetensors.numpy.save(arrays, metadata)
-        header, data = _split(content)
+        end = _header_end(content[:8], len(content))
+        header, data = json.loads(content[8:end]), content[end:]
         # The serializer writes the metadata in random order; sorted, equal content gives equal files.
         header["__metadata__"] = metadata
         sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
@@ -65,6 +69,8 @@ def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:
         _decode(content)
     except (safetensors.SafetensorError, CheckpointError) as error:
         raise TypeError(f"these arrays do not fit in a checkpoint: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise CheckpointError(f"this state takes {len(content):,} bytes; a checkpoint holds {MOST_BYTES:,} at most")
     return content
 
 
@@ -75,15 +81,30 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: the file is missing, damaged, not a checkpoint of ours, or written by a newer version.
     """
     try:
-        content = read_file(path, MOST_BYTES)
+        _read_header(path)  # a large file that is none of ours need not be read
+        return _decode(read_file(path, MOST_BYTES))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
     except UserError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(_named(path, error)) from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint's header. Its arrays are not read, and so its checksum is not verified.
+
+    Raises:
+        CheckpointError: as for `load`.
+    """
     try:
-        return _decode(content)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        return _state_of(_read_header(path))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
+    except UserError as error:
+        raise CheckpointError(_named(path, error)) from error
+
+
+def _named(path: Path, error: UserError) -> str:
+    return str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
 
 
 def flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -103,10 +124,12 @@ def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """Inverse of `flatten`: a tree with the structure of `like` and the values of `arrays`.
 
     A leaf of `like` only lends its shape, dtype and kind: a Python number gives a Python number, a NumPy array a NumPy
-    array, and a JAX array or a `jax.ShapeDtypeStruct` gives a JAX array.
+    array, and a JAX array or a `jax.ShapeDtypeStruct` gives a JAX array. Every array out of a file comes through here
+    before it is used.
 
     Raises:
-        CheckpointError: names, shapes or dtypes differ; the message names the first that does.
+        CheckpointError: names, shapes or dtypes differ, or a number is NaN or infinite; the message names the first
+            array of which that is so.
     """
     import jax
 
@@ -121,6 +144,8 @@ def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
                 f"array {name!r} is {found.dtype}{list(found.shape)} in the checkpoint,"
                 f" {wanted.dtype}{list(wanted.shape)} in this model"
             )
+        if not np.isfinite(found).all():
+            raise CheckpointError(f"array {name!r} holds NaN or infinite numbers")
     unknown = sorted(set(arrays) - {name for name, _ in named})
     if unknown:
         raise CheckpointError(f"the checkpoint has an array {unknown[0]!r} that this model has not")
@@ -154,31 +179,65 @@ def _like(leaf: Any, array: np.ndarray) -> Any:
 
 
 def _decode(content: bytes) -> Checkpoint:
-    if not content:
-        raise CheckpointError("the file is empty")
-    try:
-        header, _ = _split(content)
-        metadata = header.get("__metadata__", {})
-        kind, version = metadata.get("format"), metadata.get("version")
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError("damaged, or not a checkpoint at all: its header cannot be read") from error
-    if kind != FORMAT:
-        raise CheckpointError(f"not a checkpoint of irrl: its metadata says format {kind!r}")
-    if version != str(VERSION):
-        raise CheckpointError(f"checkpoint version {version!r}, this irrl reads version {VERSION}: update irrl")
+    header = _header(content[: _header_end(content[:8], len(content))])
+    state, metadata = _state_of(header), header["__metadata__"]
     try:
         arrays = safetensors.numpy.load(content)
-        # The checksum covers the state's text exactly as it stands in the file.
-        if metadata["checksum"] != _checksum(arrays, metadata["state"]):
-            raise CheckpointError("damaged: its checksum does not fit its content")
-        return Checkpoint(arrays, json.loads(metadata["state"]))
-    except (safetensors.SafetensorError, KeyError) as error:
+    # Of a header that is JSON but not safetensors', of dtypes that NumPy lacks, of more than 64 dimensions.
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(f"damaged or truncated: {' '.join(str(error).split())}") from error
+    # The checksum covers the state's text exactly as it stands in the file.
+    if metadata.get("checksum") != _checksum(arrays, metadata["state"]):
+        raise CheckpointError("damaged: its checksum does not fit its content")
+    return Checkpoint(arrays, state)
 
 
-def _split(content: bytes) -> tuple[Any, bytes]:
-    end = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:end]), content[end:]
+def _read_header(path: Path) -> dict[str, Any]:
+    """The header of the file at `path`, once it is clear that the file is as long as the header says."""
+    check_ordinary(path, MOST_BYTES)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        header = _header(start + file.read(_header_end(start, size) - 8))
+    return header
+
+
+def _header_end(start: bytes, size: int) -> int:
+    """Where the header of a file of `size` bytes ends, by its first eight."""
+    if not size:
+        raise CheckpointError("the file is empty")
+    end = 8 + int.from_bytes(start, "little")
+    if size < 8 or end > size or end > MOST_HEADER_BYTES:
+        raise CheckpointError("damaged, or not a checkpoint at all: its header cannot be read")
+    return end
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """A header, with metadata of ours: texts by name."""
+    try:
+        header = parse_json(content[8:])
+        metadata = header.get("__metadata__", {})
+        kind, version = metadata.get("format"), metadata.get("version")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError("damaged, or not a checkpoint at all: its header cannot be read") from error
+    if kind != FORMAT:
+        raise CheckpointError(f"not a checkpoint of irrl: its metadata says format {str(kind)[:60]!r}")
+    if version != str(VERSION):
+        raise CheckpointError(
+            f"checkpoint version {str(version)[:60]!r}, this irrl reads version {VERSION}: update irrl"
+        )
+    return header
+
+
+def _state_of(header: dict[str, Any]) -> dict[str, Any]:
+    """The state in a header."""
+    try:
+        state = parse_json(header["__metadata__"]["state"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"damaged: its state is not JSON ({' '.join(str(error).split())[:100]})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"damaged: its state is a {type(state).__name__}, not names and values")
+    return state
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], state: str) -> str:

@@ -3,7 +3,7 @@
 import csv
 import zlib
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from irrl.errors import UserError
-from irrl.run import read_config, read_rows
+from irrl.run_folder import read_rows, read_settings
 from irrl.seeds import run_folders
 from irrl.stats import bootstrap_interval, interquartile_mean
 
@@ -33,8 +33,8 @@ class Study:
     """What the runs of a task are compared by."""
 
     task: str
-    defaults: Mapping[str, Any]
-    """settings that a run older than they are lacks"""
+    config: type
+    """the task's config dataclass"""
     free: Set[str]
     """budget and logging settings, in which runs of a group may differ"""
     unit: str
@@ -61,6 +61,11 @@ class Study:
     """settings -> those that do nothing beside the others, and count as the defaults"""
     most: float | int | None = None
     """the highest score, as shown"""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every setting as it is where none is given."""
+        return asdict(self.config())
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def groups_of(study: Study, paths: Sequence[Path]) -> list[Group]:
     """
     members: list[tuple[dict[str, Any], dict[int, Path]]] = []
     for folder in run_folders(paths):
-        settings = {**study.defaults, **read_config(folder, study.task)}  # an older run has not every field
+        settings = read_settings(folder, study.task, study.config)
         settings |= {name: study.defaults[name] for name in study.idle(settings)}
         seed = settings.pop("seed")
         settings = {name: value for name, value in settings.items() if name not in study.free}

@@ -6,7 +6,8 @@ and next to nothing when each core has its own.
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from irrl import machine
 from irrl.errors import UserError
 
 AXIS = "devices"
@@ -21,6 +23,21 @@ SMALLEST_SHARE = 32
 """Rows of a batch below which another device costs more than it brings."""
 
 Tree = TypeVar("Tree")
+Arguments = ParamSpec("Arguments")
+
+
+def in_32_bits(function: Callable[Arguments, Tree]) -> Callable[Arguments, Tree]:
+    """`function`, computing in float32 and int32 also where JAX_ENABLE_X64 is set: to the last bit as where it is not.
+
+    To give every array its type would not do: Optax makes its own, of JAX's default types.
+    """
+
+    @wraps(function)
+    def computing(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tree:
+        with jax.enable_x64(False):
+            return function(*args, **kwargs)
+
+    return computing
 
 
 def use_cores(cores: int | None = None) -> None:
@@ -35,7 +52,7 @@ def use_cores(cores: int | None = None) -> None:
         raise UserError(f"--threads is {cores}; it must be at least 1")
     os.environ["NPROC"] = "1"  # threads of JAX's CPU client for each device
     try:
-        jax.config.update("jax_num_cpu_devices", cores or len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", cores or machine.cores())
     except RuntimeError:
         if cores not in (None, jax.device_count()):
             raise UserError(f"--threads {cores} comes too late: JAX already computes on {jax.device_count()}") from None
@@ -70,6 +87,16 @@ def my_share(tree: Tree) -> Tree:
     return jax.tree.map(rows, tree)
 
 
+def rows_at_once(batch: int, part: int) -> int:
+    """How many rows of a batch a device's gradient is taken of at a time; see `summed_over_parts`."""
+    share = batch // mesh(batch).size
+    return part if _in_parts(share, part) else share
+
+
+def _in_parts(rows: int, size: int) -> bool:
+    return 0 < size < rows and rows % size == 0 and jax.default_backend() == "cpu"
+
+
 def summed_over_parts(function: Callable[..., Tree], rows: tuple[Any, ...], size: int) -> Tree:
     """The sum of `function(*part)` over parts of `size` rows of every array in `rows`, one after the other.
 
@@ -77,7 +104,7 @@ def summed_over_parts(function: Callable[..., Tree], rows: tuple[Any, ...], size
     divide the rows, and on accelerators, which want large batches, all are one part.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
-    if size == 0 or size >= count or count % size or jax.default_backend() != "cpu":
+    if not _in_parts(count, size):
         return function(*rows)
     parts = jax.tree.map(lambda array: array.reshape(count // size, size, *array.shape[1:]), rows)
     shapes = jax.eval_shape(function, *jax.tree.map(lambda array: array[0], parts))

@@ -1,6 +1,7 @@
 """The one exception a user can cause, and what is said on stderr."""
 
 import sys
+import textwrap
 
 
 class UserError(ValueError):
@@ -13,9 +14,25 @@ class UserError(ValueError):
 
 def printable(text: object) -> str:
     """`text` with control characters escaped: what a stranger's file says must not steer the terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in str(text))
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in str(text))
+
+
+def say(text: object) -> None:
+    """Print a result. A path or a name in it may be a stranger's."""
+    print(printable(text))
 
 
 def warn(message: object) -> None:
     """Say on stderr, in one line, what goes on in another way than the user may think."""
     print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+
+
+def reason(error: BaseException) -> str:
+    """What an error of somebody else's code says, in one line of bearable length.
+
+    JAX puts a whole traceback into some: of these, the last line.
+    """
+    said = str(error).strip()
+    if "Traceback (most recent call last)" in said:
+        said = said.splitlines()[-1]
+    return textwrap.shorten(f"{type(error).__name__}: {said}", 300, placeholder=" ...")

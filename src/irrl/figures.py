@@ -1,17 +1,18 @@
 """Learning curves of runs, with the paper's behind them."""
 
 from collections.abc import Sequence
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from irrl.comparison import Curve, Group
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.files import check_folder, replace_file
 from irrl.stats import bootstrap_interval
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -37,7 +38,26 @@ def check_picture(out: Path) -> None:
 def write_figure(figure: Figure, out: Path) -> None:
     """Write a png, pdf or svg file; its folder is made."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_by(out, partial(figure.savefig, format=out.suffix[1:], dpi=160))
+    write_picture(figure, out, dpi=160)
+
+
+def write_picture(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Write a png, pdf or svg file in one step.
+
+    Raises:
+        OSError: it cannot be written; the older one, if any, still stands.
+    """
+    content = BytesIO()  # Matplotlib's own writers fail in odd ways on a full disk
+    figure.savefig(content, format=path.suffix[1:], dpi=dpi)
+    replace_file(path, content.getvalue())
+
+
+def drawable(text: str) -> str:
+    """A name as a figure can show it: what its font lacks is escaped, and nothing in it is taken for an instruction."""
+    has = get_font(findfont(FontProperties())).get_char_index
+    shown = "".join(each if each.isprintable() and has(ord(each)) else ascii(each)[1:-1] for each in text)
+    # Between dollars Matplotlib reads mathematics, and a legend leaves out what begins with a line.
+    return " " * shown.startswith("_") + shown.replace("$", r"\$")
 
 
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
@@ -49,7 +69,7 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     for name, curve in paper.items():
         axes.plot(
             curve.at, study.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
-            zorder=1, label=f"{name}, published",
+            zorder=1, label=drawable(f"{name}, published"),
         )  # fmt: skip
     drawn: dict[str, int] = {}
     for group in groups:
@@ -57,7 +77,7 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
         style, paleness = STYLES[variant % len(STYLES)]
         color = _mix(colors[group.curve_name], "white", paleness)
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
-        label = f"{group.label} ({seeds})"
+        label = drawable(f"{group.label} ({seeds})")
         axes.plot(
             group.at, study.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
         )

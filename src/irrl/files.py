@@ -1,28 +1,47 @@
 """Files on the disk: read with a bound, and replaced in one step, the whole old one by the whole new one."""
 
 import errno
+import json
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from irrl.errors import UserError
+from irrl.errors import UserError, warn
 
 TEMPORARY_SUFFIX = ".irrl-tmp"
 
+NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EBADF, errno.EISDIR}
+"""What file systems say that cannot sync a folder: network and FUSE mounts, Windows."""
+
+MOST_DIGITS = 19
+"""Of a whole number in JSON: those of 2^63."""
+
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content of an ordinary file.
+    """The content of an ordinary file of at most `most` bytes.
 
-    A pipe would hang, a device never end, and what a stranger wrote may be larger than the memory.
+    Raises:
+        OSError: it is missing, or cannot be read.
+        UserError: as for `check_ordinary`.
+    """
+    check_ordinary(path, most)
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def check_ordinary(path: Path, most: int) -> None:
+    """Refuse what a reader would hang in or run out of memory with: a pipe, a device, a file that is too large.
 
     Args:
         most: bytes that no honest file of its kind exceeds.
 
     Raises:
-        OSError: it is missing, or cannot be read.
+        OSError: it is missing, or a folder.
         UserError: it is no ordinary file, or larger.
     """
     found = path.stat()  # before it is opened: that alone would wait for a pipe's other end
@@ -32,8 +51,24 @@ def read_file(path: Path, most: int) -> bytes:
         raise UserError(f"{path}: not an ordinary file but a pipe or a device; it is not read")
     if found.st_size > most:
         raise UserError(f"{path}: {found.st_size:,} bytes; at most {most:,} are read of such a file")
-    with path.open("rb") as file:
-        return file.read(most)
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON text says.
+
+    Raises:
+        ValueError: it is not JSON; or nested more deeply, or a number longer, than any that we write.
+    """
+
+    def whole(digits: str) -> int:
+        if len(digits) > MOST_DIGITS:
+            raise ValueError(f"a whole number of {len(digits)} digits")
+        return int(digits)
+
+    try:
+        return json.loads(content, parse_int=whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -42,15 +77,16 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; the old file still stands and nothing is left beside it.
     """
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-
-    replace_by(path, write)
+    replace_by(path, lambda temporary: write_synced(temporary, content))
     sync(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file, and wait until it is on the disk."""
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def replace_by(path: Path, create: Callable[[Path], None]) -> None:
@@ -77,6 +113,7 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+        sync(target)
 
 
 def append(path: Path, content: bytes) -> None:
@@ -92,12 +129,22 @@ def append(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the file or folder at `path` is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until the file or folder at `path` is on the disk; some file systems cannot say that of a folder."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC or not path.is_dir():
+            raise
+        _warn_of_no_folder_sync()
+
+
+@cache
+def _warn_of_no_folder_sync() -> None:
+    warn("the file system cannot sync a folder: a power cut may lose the newest checkpoint, not the one before it")
 
 
 def check_folder(path: Path) -> None:

@@ -18,9 +18,15 @@ Purpose = Literal[
 _NUMBER = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
 
 
-def key(seed: int, purpose: Purpose, step: int | Int[Array, ""] = 0) -> Key[Array, ""]:
-    """A JAX key: `fold_in(fold_in(key(seed), purpose), step)`; `step` may be traced."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(_checked(seed)), _NUMBER[purpose]), step)
+def root(seed: int) -> Key[Array, ""]:
+    """What all keys of a seed are folded from. A compiled program is given this: so it serves every seed."""
+    return jax.random.key(_checked(seed))
+
+
+def key(seed: int | Key[Array, ""], purpose: Purpose, step: int | Int[Array, ""] = 0) -> Key[Array, ""]:
+    """A JAX key: `fold_in(fold_in(root(seed), purpose), step)`; `step`, and a root for a seed, may be traced."""
+    start = seed if isinstance(seed, jax.Array) else root(seed)
+    return jax.random.fold_in(jax.random.fold_in(start, _NUMBER[purpose]), step)
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0) -> np.random.Generator:

@@ -1,45 +1,60 @@
 """What the neural tasks share: checks, metrics, and weights back from a checkpoint."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from irrl import checkpoint, rewards
 from irrl.checkpoint import Checkpoint
-from irrl.errors import UserError
+from irrl.devices import in_32_bits
+from irrl.errors import UserError, reason
+from irrl.settings import config_from
 
 C = TypeVar("C")
 P = TypeVar("P")
 T = TypeVar("T")
 
 
-def check_reward(name: str, classes: int, things: str, prior: Sequence[float] | None = None) -> None:
-    """Try a reward on a batch of two, before anything else is done.
+@in_32_bits
+@cache  # the command line asks before it makes a folder, and training asks again
+def check_reward(
+    name: str, batch: tuple[int, ...], classes: int, prior: tuple[float, ...] | None = None, *, leak: bool = False
+) -> None:
+    """Try a reward as training will call it, before anything else is done: compiled, under a gradient, and run.
 
     Args:
         name: as `rewards.get` takes it.
+        batch: shape of what it is to pay.
         classes: of the discriminator.
-        things: what it is given one number for each of.
         prior: p(y) as training will give it; None: one number, the same for each class.
+        leak: whether the gradient is the reward's, too.
 
     Raises:
-        UserError: there is no such reward, it fails, or it does not give one number for each.
+        UserError: there is no such reward, it fails, or it does not give one real number for each.
     """
     try:
         reward = rewards.get(name)
     except ValueError as error:
         raise UserError(str(error)) from None
-    log_probs, target = jax.ShapeDtypeStruct((2, classes), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32)
-    given = 1 / classes if prior is None else jnp.array(prior)
+
+    def loss(log_probs: Float[Array, "*batch classes"], target: Int[Array, "*batch"]) -> Float[Array, ""]:
+        given = 1 / classes if prior is None else jnp.array(prior)
+        paid = rewards.pay(reward, log_probs, target, given, name)
+        return (paid if leak else jax.lax.stop_gradient(paid)).sum() - log_probs.sum()
+
+    log_probs = jax.nn.log_softmax(jnp.sin(jnp.arange(math.prod(batch) * classes)).reshape(*batch, classes))
     try:
-        paid = jax.eval_shape(lambda log_probs, target: reward(log_probs, target, given), log_probs, target)
-    except (Exception, SystemExit) as error:  # a user's own reward may raise anything
-        raise UserError(f"the reward {name!r} fails: {type(error).__name__}: {error}") from error
-    if getattr(paid, "shape", None) != (2,):
-        raise UserError(f"the reward {name!r} gives {paid} for 2 {things}; it must give one number for each")
+        jax.block_until_ready(jax.jit(jax.value_and_grad(loss))(log_probs, log_probs.argmin(-1)))
+    except (KeyboardInterrupt, UserError):
+        raise
+    except BaseException as error:  # of compiling or running what a user's own reward asks for
+        raise UserError(f"the reward {name!r} fails: {reason(error)}") from error
 
 
 def check_finite(tree: Any, when: str) -> None:
@@ -66,6 +81,7 @@ def means(sums: Any) -> dict[str, float]:
     return {name: total / number for name, total in zip(sums._fields[1:], totals, strict=True)}
 
 
+@in_32_bits
 def restored(saved: Checkpoint, kind: type[C], initial_params: Callable[..., P]) -> tuple[C, P]:
     """The settings and weights in a checkpoint of a neural task.
 
@@ -76,10 +92,7 @@ def restored(saved: Checkpoint, kind: type[C], initial_params: Callable[..., P])
     Raises:
         UserError: the checkpoint's settings or weights are others.
     """
-    try:
-        config = kind(**saved.state["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint has settings that this version of irrl does not know: {error}") from None
+    config = config_from(kind, saved.state.get("config"), "the checkpoint")
     like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
     prefix = "params."
     arrays = {name.removeprefix(prefix): array for name, array in saved.arrays.items() if name.startswith(prefix)}

@@ -1,10 +1,11 @@
 """Trained models back from the disk."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from irrl import checkpoint
-from irrl.errors import UserError
+from irrl.errors import UserError, warn
 from irrl.extras import import_extra
 from irrl.seeds import check_single
 
@@ -25,10 +26,24 @@ def load(path: str | Path) -> "Agent":
     """The trained agent in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or
     the packaged one of that name, if there is no such file or folder.
 
+    What a file names is never imported or called, nor is any file that it names opened.
+
     Raises:
         UserError: there is none, or it is damaged or not one of ours.
     """
-    path = checkpoint_of(Path(path))
+    path = Path(path)
+    if not path.is_dir():
+        return _load(checkpoint_of(path))
+    found = checkpoints_in(path)
+    for each, instead in pairwise(found):
+        try:
+            return _load(each)
+        except UserError as error:
+            warn(f"{error}; {instead.name} is taken instead")
+    return _load(found[-1])
+
+
+def _load(path: Path) -> "Agent":
     saved = checkpoint.load(path)
     task = saved.state.get("task")
     if task == "digits":
@@ -39,8 +54,11 @@ def load(path: str | Path) -> "Agent":
     elif task == "counting":
         from irrl.counting.evaluate import restored_agent
     else:
-        raise UserError(f"{path}: a checkpoint of the task {task!r}; irrl knows digits, skills and counting")
-    return restored_agent(saved)
+        raise UserError(f"{path}: a checkpoint of the task {str(task)[:60]!r}; irrl knows digits, skills and counting")
+    try:
+        return restored_agent(saved)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def load_own(path: str | Path, kind: type[T], task: str) -> T:
@@ -63,18 +81,28 @@ def figures_folder(model: Path) -> Path:
     return (model if model.is_dir() else model.parent) / "figures"
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run that `load` takes, the first that is good.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [folder / f"{name}.safetensors" for name in ("best", "last", "previous")]
+    found = [path for path in found if path.exists()]
+    if not found:
+        check_single(folder)
+        raise UserError(f"{folder}: no checkpoint in this folder; give a run's folder or a .safetensors file")
+    return found
+
+
 def checkpoint_of(path: Path) -> Path:
-    """The checkpoint file that `load` reads.
+    """The checkpoint file that `path` stands for: the first of a run's, itself, or that of a packaged agent.
 
     Raises:
         UserError: there is none.
     """
     if path.is_dir():
-        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).exists()]
-        if not found:
-            check_single(path)
-            raise UserError(f"{path}: no checkpoint in this folder; give a run's folder or a .safetensors file")
-        return found[0]
+        return checkpoints_in(path)[0]
     if path.exists():
         return path
     packaged = {file.stem: file for file in AGENTS.glob("*.safetensors")}

@@ -25,9 +25,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Array, Bool, Float, Integer
 
-from irrl.rewards import FLOOR, LOG_FLOOR, Clipped, GeneralisedReward, Prior, Reward
+from irrl.errors import UserError, reason
+from irrl.rewards import FLOOR, LOG_FLOOR, Clipped, GeneralisedReward, Prior, Reward, class_index, pay
 
 POSTERIOR_EDGES: Float[np.ndarray, "22"] = np.concatenate([[0], np.geomspace(1e-5, 1, 21)])
 """Bins of the oracle's posterior p: four to a factor of ten, and one for all below 1e-5."""
@@ -61,14 +63,15 @@ def compare(
     oracle_log_probs: Float[np.ndarray, "cases classes"],
     target: Integer[np.ndarray, "cases"],
     prior: Prior,
+    name: str | None = None,
 ) -> tuple[RewardNoise, list[RewardNoise]]:
-    """The noise of a reward, measured beside predicted; arguments as for `reward_noise`.
+    """The noise of a reward, measured beside predicted; arguments and errors as for `reward_noise`.
 
     Returns:
         Over all cases; and for each bin of `POSTERIOR_EDGES` that holds any, by ascending p.
     """
     q, p = target_probability(log_probs, target), target_probability(oracle_log_probs, target)
-    noise = reward_noise(reward, log_probs, oracle_log_probs, target, prior)
+    noise = reward_noise(reward, log_probs, oracle_log_probs, target, prior, name)
     smooth = reward.reward if isinstance(reward, Clipped) else reward
     expansion = None
     if isinstance(smooth, GeneralisedReward):
@@ -96,7 +99,8 @@ def target_probability(
     log_probs: Float[np.ndarray, "cases classes"], target: Integer[np.ndarray, "cases"]
 ) -> Float[np.ndarray, "cases"]:
     """The probability of each case's true class, floored as rewards floor it (1.2e-38)."""
-    log_probability = np.take_along_axis(log_probs.astype(np.float64), target[:, None], axis=1)[:, 0]
+    index, _ = class_index(log_probs, target, array_namespace(log_probs))
+    log_probability = np.take_along_axis(log_probs.astype(np.float64), index[:, None], axis=1)[:, 0]
     return np.exp(np.maximum(log_probability, LOG_FLOOR))
 
 
@@ -106,6 +110,7 @@ def reward_noise(
     oracle_log_probs: Float[np.ndarray, "cases classes"],
     target: Integer[np.ndarray, "cases"],
     prior: Prior,
+    name: str | None = None,
 ) -> Float[np.ndarray, "cases"]:
     """The measured noise of any reward: what the discriminator pays minus what the oracle would.
 
@@ -116,11 +121,15 @@ def reward_noise(
         oracle_log_probs: the oracle's log p(. | tau), nats, of the same trajectories.
         target: index of the true class y.
         prior: p(y), one number for every class or a vector over classes.
+        name: of the reward, for complaints.
+
+    Raises:
+        UserError: the reward fails, or does not give one real number for each case.
     """
     with jax.enable_x64(True):
         target = target.astype(np.int32)
         paid, due = (
-            np.asarray(reward(jnp.asarray(each, jnp.float64), jnp.asarray(target), prior), np.float64)
+            np.asarray(pay(reward, jnp.asarray(each, jnp.float64), jnp.asarray(target), prior, name))
             for each in (log_probs, oracle_log_probs)
         )
     return paid - due
@@ -137,6 +146,9 @@ def derivatives(
 
     Args:
         p: probabilities, above 0.
+
+    Raises:
+        UserError: g cannot be differentiated.
     """
 
     def h(log_q: Float[Array, ""]) -> Float[Array, ""]:
@@ -145,7 +157,12 @@ def derivatives(
     p = np.maximum(p.astype(np.float64), FLOOR)
     with jax.enable_x64(True):
         log_p = jnp.log(jnp.asarray(p))
-        slope, curvature = (np.asarray(jax.vmap(each)(log_p)) for each in (jax.grad(h), jax.grad(jax.grad(h))))
+        try:
+            slope, curvature = (np.asarray(jax.vmap(each)(log_p)) for each in (jax.grad(h), jax.grad(jax.grad(h))))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's own g may raise anything
+            raise UserError(f"the g of {reward!r} cannot be differentiated twice: {reason(error)}") from error
     return slope / p, (curvature - slope) / p**2
 
 

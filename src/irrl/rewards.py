@@ -10,6 +10,9 @@ p(y) it had beforehand. All but the two accuracies are one scalar function g app
 The same reward takes NumPy, JAX and PyTorch arrays, and works under JAX's `jit`, `vmap` and `grad`. Probabilities are
 floored at the smallest normal float32 (1.2e-38), so that the reward and its gradient in
 `log_probs` are finite for q = 0, q = 1 and p = 1.
+
+A target that is no class (counted from 1, or -100 for "ignore") is an error where it can be seen. Under JAX's `jit` and
+`vmap`, and under PyTorch's `compile` and `vmap`, it cannot: the reward is NaN there, and so is its gradient.
 """
 
 import abc
@@ -20,11 +23,14 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, Protocol, final, runtime_checkable
 
-from array_api_compat import array_namespace
-from jaxtyping import Float, Integer
+from array_api_compat import array_namespace, is_torch_array
+from jaxtyping import Bool, Float, Integer
+
+from irrl.errors import UserError, reason, warn
 
 Prior = float | int | Float[Any, ""] | Float[Any, " classes"]
 
@@ -43,28 +49,64 @@ class Reward(Protocol):
 
         Args:
             log_probs: the discriminator's log-probabilities (nats) over classes; -inf is allowed.
-            target: index of the true class.
+            target: index of the true class, from 0.
             prior: p(y), one number for every class or a vector over classes.
 
         Returns:
-            The rewards, in the dtype of `log_probs`.
+            The rewards, in the dtype of `log_probs`; NaN for a target that is no class and cannot be seen (traced).
 
-        Errors: `ValueError` for a target or a prior of another shape.
+        Errors: `ValueError` for a target or a prior of another shape, and for a target that is no class.
         """
         ...
 
 
-def _class_index(
+def class_index(
     log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], xp: ModuleType
-) -> Integer[Any, "*batch"]:
-    """`target` in the integer type that `xp` indexes with; PyTorch would take uint8 for a mask."""
-    index = xp.asarray(target, dtype=xp.__array_namespace_info__().default_dtypes()["indexing"])
+) -> tuple[Integer[Any, "*batch"], Bool[Any, "*batch"] | None]:
+    """Where the true class stands in `log_probs`.
+
+    Returns:
+        `target` in the integer type that `xp` indexes with; and whether it is a class, None where that was seen.
+
+    Errors: `ValueError` for a target of another shape, or one that is seen to be no class.
+    """
+    index = xp.asarray(target)
+    if not xp.isdtype(index.dtype, ("integral", "bool")):
+        raise ValueError(f"target is {index.dtype}: it must be whole numbers, the index of a class")
+    # PyTorch would take uint8 for a mask.
+    index = xp.asarray(index, dtype=xp.__array_namespace_info__().default_dtypes()["indexing"])
     # A (batch, 1) target would broadcast to (batch, batch) without a word.
     if index.shape != log_probs.shape[:-1]:
         raise ValueError(
             f"target has shape {tuple(index.shape)}, log_probs {tuple(log_probs.shape)}: no index for each"
         )
-    return index
+    last = log_probs.shape[-1] - 1
+    known = (index >= 0) & (index <= last)
+    seen = _seen(xp.all(known))
+    if seen is None:
+        return xp.where(known, index, 0), known
+    if not seen:
+        raise ValueError(f"target {int(index[~known][0])} is no class: it must be an index from 0 to {last}")
+    return index, None
+
+
+def _nan_unless(
+    known: Bool[Any, "*batch"] | None, values: Float[Any, "*batch"], xp: ModuleType
+) -> Float[Any, "*batch"]:
+    """`values`, but NaN where the target is no class; so is their gradient, by the factor."""
+    if known is None:
+        return values
+    return xp.astype(xp.where(known, values * xp.where(known, 1.0, math.nan), math.nan), values.dtype)
+
+
+def _seen(all_known: Bool[Any, ""]) -> bool | None:
+    """The value of an array of one truth; None while it is traced."""
+    if is_torch_array(all_known) and sys.modules["torch"].compiler.is_compiling():
+        return None
+    try:
+        return bool(all_known)
+    except (TypeError, RuntimeError):  # JAX's and PyTorch's, of an array that has no value yet
+        return None
 
 
 @final
@@ -79,8 +121,9 @@ class Accuracy:
         self, log_probs: Float[Any, "*batch classes"], target: Integer[Any, "*batch"], prior: Prior
     ) -> Float[Any, "*batch"]:
         xp = array_namespace(log_probs)
-        correct = xp.argmax(log_probs, axis=-1) == _class_index(log_probs, target, xp)
-        return xp.astype(correct, log_probs.dtype)
+        index, known = class_index(log_probs, target, xp)
+        correct = xp.astype(xp.argmax(log_probs, axis=-1) == index, log_probs.dtype)
+        return _nan_unless(known, correct, xp)
 
 
 @final
@@ -116,13 +159,14 @@ class GeneralisedReward(abc.ABC):
     ) -> Float[Any, "*batch"]:
         xp = array_namespace(log_probs)
         dtype = xp.result_type(log_probs.dtype, xp.float32)
-        index = _class_index(log_probs, target, xp)
+        index, known = class_index(log_probs, target, xp)
         p = xp.asarray(prior, dtype=dtype)
         if p.shape not in ((), log_probs.shape[-1:]):
             raise ValueError(f"prior has shape {tuple(p.shape)}: it must be a number or one for each class")
         if p.ndim:
             p = p[index]
         log_q = xp.astype(xp.take_along_axis(log_probs, index[..., None], axis=-1)[..., 0], dtype)
+        log_q = _nan_unless(known, log_q, xp)
         # The prior is floored before its log is taken: NumPy warns of log(0), and its gradient is not finite.
         reward = self.g(xp.maximum(log_q, LOG_FLOOR), xp) - self.g(xp.log(xp.maximum(p, FLOOR)), xp)
         return xp.astype(reward, log_probs.dtype)
@@ -239,9 +283,52 @@ def _load(module: str, attribute: str) -> Reward:
     try:
         found = operator.attrgetter(attribute)(importlib.import_module(module))
         reward = found() if isinstance(found, type) else found
-    except (Exception, SystemExit) as error:  # the user's module may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"cannot load reward {name!r} ({reason}); {_valid()}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's module may raise anything
+        raise ValueError(f"cannot load reward {name!r} ({reason(error)}); {_valid()}") from error
     if not callable(reward):
         raise ValueError(f"reward {name!r} is a {type(reward).__name__}, not callable as (log_probs, target, prior)")
     return reward
+
+
+def pay(
+    reward: Reward,
+    log_probs: Float[Any, "*batch classes"],
+    target: Integer[Any, "*batch"],
+    prior: Prior,
+    name: str | None = None,
+) -> Float[Any, "*batch"]:
+    """What `reward` pays, be it anybody's: one real number for each trajectory, in the dtype of `log_probs`.
+
+    Whole numbers and truth values are taken as numbers of that dtype, which is said once.
+
+    Args:
+        name: what the user calls it; None: as it prints.
+
+    Raises:
+        UserError: it fails, or gives anything else.
+    """
+    name = repr(reward if name is None else name)
+    try:
+        paid = reward(log_probs, target, prior)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's own reward may raise anything
+        raise UserError(f"the reward {name} fails: {reason(error)}") from error
+    xp = array_namespace(log_probs)
+    shape, dtype = getattr(paid, "shape", None), getattr(paid, "dtype", None)
+    if shape != log_probs.shape[:-1] or not xp.isdtype(dtype, ("real floating", "integral", "bool")):
+        given = type(paid).__name__ if dtype is None else f"{dtype} of shape {tuple(shape or ())}"
+        raise UserError(
+            f"the reward {name} gives {given} for log_probs of shape {tuple(log_probs.shape)}; it must give one real "
+            "number for each row"
+        )
+    if not xp.isdtype(dtype, "real floating"):
+        _warn_of_cast(name, str(dtype), str(log_probs.dtype))
+    return xp.asarray(paid, dtype=log_probs.dtype)
+
+
+@cache
+def _warn_of_cast(name: str, found: str, wanted: str) -> None:
+    warn(f"the reward {name} gives {found}; taken as {wanted}")

@@ -11,32 +11,49 @@ and `save` as it goes, looking at `stop_requested` between steps. `MemoryRun` to
 How far a run is, a task counts in a unit of its own: epochs, or iterations.
 """
 
-import fcntl
-import importlib
-import importlib.metadata
 import json
-import os
-import platform
 import signal
-import subprocess
-import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irrl.checkpoint import Checkpoint, encode, load
-from irrl.errors import UserError
-from irrl.files import TEMPORARY_SUFFIX, append, link, replace_by, replace_file, sync
+from irrl.checkpoint import Checkpoint, encode, load, load_state
+from irrl.errors import UserError, warn
+from irrl.files import (
+    append,
+    link,
+    read_file,
+    replace_by,
+    replace_file,
+    sync,
+    write_synced,
+)
 from irrl.listeners import Listener
+from irrl.provenance import environment
+from irrl.run_folder import (
+    MOST_METRICS_BYTES,
+    check_progress,
+    kept_checkpoints,
+    lock_folder,
+    read_json,
+    read_rows,
+    sweep,
+)
 from irrl.seeds import check_single
+
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals on which a training saves and returns."""
+
+UNSAVED = ".no-checkpoint-yet"
+"""Stands in a run's folder until its first checkpoint does."""
 
 
 class Run(ABC):
@@ -64,18 +81,22 @@ class Run(ABC):
         """Record one row of metrics: numbers by name, among them `step` and the run's unit."""
         row = json.loads(_json_line(row))
         self.history.append(row)
-        for listener in self.listeners:
-            listener.log(row)
+        self._tell(lambda listener: listener.log(row))
 
     def progress(self, step: int, steps: int) -> None:
         """Say that `step` of `steps` are done; cheap enough to be called between any two chunks of steps."""
-        for listener in self.listeners:
-            listener.progress(step, steps)
+        self._tell(lambda listener: listener.progress(step, steps))
 
     def close(self) -> None:
         """Close the listeners."""
+        self._tell(lambda listener: listener.close())
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
         for listener in self.listeners:
-            listener.close()
+            try:
+                what(listener)
+            except OSError:  # nobody is there any more to read what it shows: as if the terminal had been closed
+                self.stop_requested = True
 
     def __enter__(self):
         return self
@@ -85,9 +106,11 @@ class Run(ABC):
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """While active, Ctrl-C or SIGTERM sets `stop_requested`; Ctrl-C after that raises KeyboardInterrupt.
+        """While active, Ctrl-C, SIGTERM or SIGHUP (the terminal was closed) sets `stop_requested`; Ctrl-C after that
+        raises KeyboardInterrupt.
 
-        Does nothing off the main thread, where Python lets nobody handle signals.
+        A signal that is ignored, as by `nohup` and of what a script runs in the background, stays ignored. Does nothing
+        off the main thread, where Python lets nobody handle signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -98,7 +121,9 @@ class Run(ABC):
                 raise KeyboardInterrupt
             self.stop_requested = True
 
-        old_handlers = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        old_handlers = {number: signal.signal(number, request_stop) for number in heard}
         try:
             yield
         finally:
@@ -129,6 +154,8 @@ class Plan:
     """what fields count as that a recorded config lacks, for it is older than they are"""
     unit: str = "epoch"
     """what the task counts its progress in: the name of a number in a checkpoint's state"""
+    threads: int | None = None
+    """that share a batch, where what is learned depends on how many, if only by rounding"""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -184,14 +211,16 @@ class DiskRun(Run):
             _load_own(start, plan)
         try:
             with ExitStack() as held:
-                lock = held.enter_context(_lock(folder))
+                lock = held.enter_context(lock_folder(folder))
                 _check_folder(folder, resume, plan)
-                for stale in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-                    stale.unlink()
+                sweep(folder)
+                if not any(folder.glob("*.safetensors")):
+                    (folder / UNSAVED).touch()
                 replace_file(folder / "config.json", _json_file(plan.identity))
                 environments = folder / "environment.json"
-                starts = _read_json(environments, otherwise=[])
-                replace_file(environments, _json_file([*starts, environment()]))
+                starts = read_json(environments, otherwise=[])
+                _warn_of_other_threads(folder, starts, plan)
+                replace_file(environments, _json_file([*starts, {**environment(), "threads": plan.threads}]))
                 held.pop_all()
         except OSError as error:
             raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
@@ -221,17 +250,23 @@ class DiskRun(Run):
         content = encode(arrays, {**state, **self._plan.identity})
         if (self.folder / "metrics.jsonl").exists():
             sync(self.folder / "metrics.jsonl")
-        # `last` comes after the others: killed in between, the training resumes before this point and makes them again.
-        if best:
-            replace_file(self.folder / "best.safetensors", content)
-        if keep:
-            replace_file(self.folder / f"{self._plan.unit}-{state[self._plan.unit]:06d}.safetensors", content)
         last = self.folder / "last.safetensors"
-        # A damaged `last` must not push out a good `previous`.
-        if self._last_is_good and last.exists():
-            replace_by(self.folder / "previous.safetensors", lambda temporary: link(last, temporary))
-        replace_file(last, content)
+        copies = ["best"] * best + [f"{self._plan.unit}-{state[self._plan.unit]:06d}"] * keep
+
+        def write(temporary: Path) -> None:
+            write_synced(temporary, content)
+            # `last` comes after the others: killed in between, the training resumes before here and makes them again.
+            for name in copies:
+                replace_by(self.folder / f"{name}.safetensors", partial(link, temporary))
+            # A damaged `last` must not push out a good `previous`.
+            if self._last_is_good and last.exists():
+                replace_by(self.folder / "previous.safetensors", partial(link, last))
+
+        # All are names of one file, and the folder is synced once: the disk is waited for as seldom as can be.
+        replace_by(last, write)
+        sync(self.folder)
         self._last_is_good = True
+        (self.folder / UNSAVED).unlink(missing_ok=True)
 
     def log(self, row: dict[str, Any]) -> None:
         """Record one row of metrics, on the disk before anywhere else; on an error no half row stays."""
@@ -256,7 +291,7 @@ class DiskRun(Run):
             if good:
                 path, checkpoint = max(good, key=lambda found: found[1].state["step"])
                 for error in bad:
-                    print(f"warning: {error}; going on from {path.name} instead", file=sys.stderr)
+                    warn(f"{error}; going on from {path.name} instead")
                 self._last_is_good = path.name == "last.safetensors"
                 return checkpoint
         if bad:
@@ -267,20 +302,14 @@ class DiskRun(Run):
         checkpoint = load(path)
         metrics, best = path.parent / "metrics.jsonl", path.parent / "best.safetensors"
         if metrics.exists():
-            replace_file(self.folder / "metrics.jsonl", metrics.read_bytes())
+            replace_file(self.folder / "metrics.jsonl", read_file(metrics, MOST_METRICS_BYTES))
         with suppress(UserError):
             older = _load_own(best, self._plan)
             if older.state["step"] <= checkpoint.state["step"]:
-                replace_file(self.folder / "best.safetensors", best.read_bytes())
+                replace_file(self.folder / "best.safetensors", encode(*older))
         # It becomes `last` at once, so that a training killed before its first checkpoint goes on from here too.
         self.save(checkpoint.arrays, checkpoint.state, best=False, keep=False)
         return checkpoint
-
-
-def kept_checkpoints(folder: Path, unit: str) -> dict[int, Path]:
-    """The checkpoints that a run kept for good, by epoch (or whatever its unit), in order."""
-    found = {path.stem.removeprefix(f"{unit}-"): path for path in folder.glob(f"{unit}-*.safetensors")}
-    return dict(sorted((int(number), path) for number, path in found.items() if number.isdigit()))
 
 
 def progress_of(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
@@ -290,76 +319,35 @@ def progress_of(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
         UserError: `DiskRun.open` would refuse to go on there with this plan.
     """
     _check_folder(folder, resume, plan)
-    with suppress(UserError, KeyError):
-        return load(folder / "last.safetensors").state[plan.unit]
+    with suppress(UserError):
+        state = load_state(folder / "last.safetensors")
+        check_progress(folder, state, plan.unit)
+        return state[plan.unit]
     return 0
 
 
-def read_config(folder: Path, task: str) -> dict[str, Any]:
-    """The config of the run in `folder`.
-
-    Raises:
-        UserError: there is none, or it belongs to another task.
-    """
-    check_single(folder)
-    recorded = _read_json(folder / "config.json", otherwise={})
-    if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
-        raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")
-    return recorded["config"]
-
-
-def environment() -> dict[str, Any]:
-    """Describe what this process runs on: versions, git commit, hardware and command line; no host name."""
-    jax = sys.modules.get("jax")
-    packages = ["irrl", "jax", "jaxlib", "numpy", "optax", "scipy", "safetensors", "numba", "mujoco", "gymnasium"]
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "git_commit": _git_commit(),
-        "versions": versions,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if jax else [],
-    }
-
-
-def _git_commit() -> str | None:
-    """The working directory's commit, `-dirty` behind it if tracked files differ from it; None outside a repository."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-
-
-def _cpu_model() -> str:
-    with suppress(OSError, IndexError):
-        return Path("/proc/cpuinfo").read_text().split("model name")[1].splitlines()[0].strip("\t :")
-    return platform.processor()
-
-
-def _lock(folder: Path) -> TextIOWrapper:
-    """Make the folder and lock it; the operating system frees the lock however this process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = open(folder / ".lock", "a")  # noqa: SIM115
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise UserError(f"{folder}: another training is running in this folder: wait, or choose another") from error
-    return lock
+def _warn_of_other_threads(folder: Path, starts: list[Any], plan: Plan) -> None:
+    before = starts[-1].get("threads") if starts and isinstance(starts[-1], dict) else None
+    if isinstance(before, int) and before != plan.threads:
+        warn(
+            f"{folder}: goes on with {plan.threads} threads to a batch, before there were {before}: what it learns may "
+            "differ by rounding"
+        )
 
 
 def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
+    metrics = folder / "metrics.jsonl"
     if not any(folder.glob("*.safetensors")):
+        # Killed before its first checkpoint, a training starts again; but nothing that was measured is erased.
+        if metrics.exists() and metrics.stat().st_size and not (folder / UNSAVED).exists():
+            raise UserError(
+                f"{folder}: holds the metrics of a run, but no checkpoint to go on from: give another --out, or, to "
+                f"start afresh here, move {metrics.name} away first"
+            )
         return  # A start that failed early leaves a config, but nothing that could be lost.
     if resume != "auto":
         raise UserError(f"{folder}: already holds a run: leave out --resume to go on with it, or choose another folder")
-    recorded = _read_json(folder / "config.json", otherwise={})
+    recorded = read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
     plan.check(folder, recorded)
@@ -367,27 +355,11 @@ def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
 
 def _load_own(path: Path, plan: Plan) -> Checkpoint:
     checkpoint = load(path)
-    if "step" not in checkpoint.state or not isinstance(checkpoint.state.get("config"), dict):
-        raise UserError(f"{path}: not the checkpoint of a run: it lacks step or config")
+    if not isinstance(checkpoint.state.get("config"), dict):
+        raise UserError(f"{path}: not the checkpoint of a run: it lacks a config")
+    check_progress(path, checkpoint.state, plan.unit)
     plan.check(path, checkpoint.state)
     return checkpoint
-
-
-def _read_json(path: Path, otherwise: Any) -> Any:
-    """Read a file that holds the kind of value `otherwise` is, which stands for a file that does not."""
-    with suppress(FileNotFoundError, ValueError):
-        found = json.loads(path.read_bytes())
-        return found if isinstance(found, type(otherwise)) else otherwise
-    return otherwise
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read a metrics file, passing over lines that a kill or a power cut left unreadable."""
-    rows = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
 
 
 def _json_line(row: dict[str, Any]) -> str:

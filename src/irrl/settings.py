@@ -4,9 +4,42 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from irrl.errors import UserError
+
+C = TypeVar("C")
+
+MOST_ROWS = 200_000
+"""Of metrics in a run: so many are read back, each of at most about a thousand bytes."""
+
+MOST_TEXT = 1_100_000
+"""Characters of a setting: a map of the rooms is the longest."""
+
+
+def config_from(kind: type[C], recorded: Any, where: object) -> C:
+    """The config that a file holds: the one place where what was read becomes a config.
+
+    Args:
+        kind: the task's config dataclass. A field that is not recorded gets its default: the file is older than it.
+        recorded: as it was parsed.
+        where: the file, for the message.
+
+    Raises:
+        UserError: it is no config of this task.
+    """
+    if not isinstance(recorded, Mapping):
+        raise UserError(f"{where}: its config is a {type(recorded).__name__}, not names and values")
+    known = {field.name: field.type for field in dataclasses.fields(cast(Any, kind))}
+    if unknown := sorted(set(recorded) - set(known)):
+        raise UserError(f"{where}: a setting that this version of irrl does not know: {unknown[0][:60]!r}")
+    try:
+        for name, value in recorded.items():
+            check_type(name, value, known[name])
+        # JSON writes 1.0 as 1, too.
+        return kind(**{name: float(value) if known[name] is float else value for name, value in recorded.items()})
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def check_types(config: Any) -> None:
@@ -19,10 +52,17 @@ def check_type(name: str, value: object, wanted: Any) -> None:
     """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
     choices = get_args(wanted)
     if choices and value not in choices:
-        raise UserError(f"unknown {flag(name)} {value!r}; choose one of {', '.join(choices)}")
+        raise UserError(f"unknown {flag(name)} {_short(value)}; choose one of {', '.join(choices)}")
     allowed = {int: int, float: (int, float), str: str}.get(wanted)
     if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise UserError(f"{flag(name)} is {value!r}; it must be of type {wanted.__name__}")
+        raise UserError(f"{flag(name)} is {_short(value)}; it must be of type {wanted.__name__}")
+    if isinstance(value, str) and not (value.replace("\n", "").isprintable() and len(value) <= MOST_TEXT):
+        raise UserError(f"{flag(name)} is {_short(value)}; it must be text without control characters")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def check_range(name: str, value: int, least: int, most: int = 2**31 - 1) -> None:

@@ -11,11 +11,11 @@ import pytest
 import irrl
 from irrl.cli import main
 from irrl.counting.config import Config
-from irrl.counting.evaluate import Walks, report
+from irrl.counting.evaluate import Walks, _walk_batch, report
 from irrl.counting.scene import Scenes, draw_scenes
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import Source
-from irrl.counting.train import initial_state, train, train_steps
+from irrl.counting.train import _train_steps, initial_state, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from kill_and_resume import kill_and_resume
@@ -87,6 +87,15 @@ def test_every_step_walks_otherwise_and_jitter_changes_what_is_seen():
     assert loss_of_step(0, 0.0) == loss_of_step(0, 0.0)
     assert loss_of_step(0, 0.0) != loss_of_step(1, 0.0)
     assert loss_of_step(0, 0.0) != loss_of_step(0, 0.5)
+
+
+def test_seeds_share_their_programs():
+    config = Config(**COUNTING, episodes=32)
+    first = train(config)
+    programs = _train_steps._cache_size(), _walk_batch._cache_size()
+    second = train(replace(config, seed=2))
+    assert (_train_steps._cache_size(), _walk_batch._cache_size()) == programs
+    assert np.abs(first.core_hidden.weight - second.core_hidden.weight).max() > 0
 
 
 def test_validation_scenes_are_not_trained_on():

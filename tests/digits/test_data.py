@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from importlib import resources
 
 import numpy as np
@@ -227,7 +228,7 @@ def test_missing_file(tmp_path):
         load_mnist(tmp_path)
 
 
-packed = gzip.compress(idx(small_mnist().train_images))
+packed = gzip.compress(idx(small_mnist().train_images), mtime=0)  # the time would stand in the names of tests
 other_side = np.zeros((3, 6, 6), np.uint8)
 
 
@@ -241,7 +242,7 @@ other_side = np.zeros((3, 6, 6), np.uint8)
         (NAMES[0], b"an html page saying not found", "expected magic number 2051"),
         (NAMES[0], idx(np.zeros(4, np.uint8)), "expected magic number 2051"),
         (NAMES[0], idx(small_mnist().train_images)[:-1], "has 115 bytes; expected 116 from its header"),
-        (NAMES[0], idx(small_mnist().train_images) + b"0", "has 117 bytes; expected 116 from its header"),
+        (NAMES[0], idx(small_mnist().train_images) + b"0", "has more bytes than the 116 expected from its header"),
         (NAMES[0], idx(np.zeros((4, 5, 6), np.uint8)), "shape (4, 5, 6); expected at least one, and square"),
         (NAMES[0], idx(np.zeros((0, 5, 5), np.uint8)), "shape (0, 5, 5); expected at least one, and square"),
         (NAMES[1], idx(np.zeros(3, np.uint8)), "holds 3 labels; expected one for each of 4 images"),
@@ -307,7 +308,7 @@ def test_failed_save_leaves_the_old_file_and_no_half_written_one(tmp_path, monke
     def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data.os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_npz(path, canvases, canvases)
     assert [file.name for file in tmp_path.iterdir()] == ["set.npz"]

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import warnings
 
 import jax
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import irrl
@@ -122,7 +124,13 @@ def test_an_agent_is_without_noise_beside_itself(runs):
     assert np.abs(alone.delta).max() < 1e-5
     assert alone.noise["log"][0].measured == pytest.approx((0, 0), abs=1e-4)
     assert alone.noise["accuracy"][0].measured == (0, 0)
-    violins([alone]), fragility([alone])
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        warnings.simplefilter("ignore", DeprecationWarning)  # between Matplotlib and what it uses
+        # Noise of exactly 0, too, which a logarithmic scale has no place for.
+        nothing = {name: alone.noise["accuracy"] for name in ("log", "accuracy")}
+        for drawn in (alone, alone._replace(noise=nothing)):
+            FigureCanvasAgg(violins([drawn])).draw()
+            FigureCanvasAgg(fragility([drawn])).draw()
 
 
 def test_violins_of_delta_are_ordered_and_coloured_by_run(runs):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from irrl.cli import main
 from irrl.digits.config import preset
 from irrl.digits.importer import LAYERS, import_checkpoint
 from irrl.errors import UserError
-from torch_writer import Call, tensor, write
+from torch_writer import Call, Tensor, tensor, write
 
 SHAPES = {  # outputs x inputs, as PyTorch has them
     "sensor.fc1": (128, 16), "sensor.fc2": (128, 2), "sensor.fc3": (256, 128), "sensor.fc4": (256, 128),
@@ -129,9 +130,14 @@ WHOLE = weights()
     ("arrays", "changes", "wanted"),
     [
         (bent("rnn.h2h.bias", None), {}, "no tensor 'rnn.h2h.bias'"),
-        (bent("locator.fc_lt.weight", np.zeros((3, 128), np.float32)), {}, "'locator.fc_lt.weight' is float32[3, 128]"),
-        (bent("sensor.fc3.weight", WHOLE["sensor.fc3.weight"].T.copy()), {}, "float32[256, 128]"),
-        (bent("sensor.fc1.bias", np.zeros(128)), {}, "'sensor.fc1.bias' is float64[128]"),
+        (
+            bent("locator.fc_lt.weight", np.zeros((3, 128), np.float32)),
+            {},
+            "'locator.fc_lt.weight' has the shape [3, 128]",
+        ),
+        (bent("sensor.fc3.weight", WHOLE["sensor.fc3.weight"].T.copy()), {}, "[256, 128]"),
+        (bent("sensor.fc1.bias", np.zeros(128, np.int64)), {}, "'sensor.fc1.bias' is int64"),
+        (bent("sensor.fc1.bias", np.full(128, 1e300)), {}, "'sensor.fc1.bias' holds NaN"),
         (bent("sensor.fc1.bias", np.full(128, np.nan, np.float32)), {}, "'sensor.fc1.bias' holds NaN"),
         (bent("stop.weight", np.zeros(3, np.float32)), {}, "'stop.weight'"),
         (None, {"model_state": None}, "no model_state"),
@@ -149,6 +155,30 @@ def test_another_file_is_one_line_and_leaves_nothing(tmp_path, capsys, arrays, c
     line = one_line(capsys)
     assert wanted in line and str(file) in line
     assert not (tmp_path / "authors").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.float64])
+def test_weights_of_other_precision_are_converted(tmp_path, capsys, dtype):
+    arrays = {name: array.astype(dtype) for name, array in weights().items()}
+    import_checkpoint(released(tmp_path / "ram.pth.tar", arrays), tmp_path / "authors")
+    assert one_line(capsys) == f"warning: the weights are {np.dtype(dtype).name}; converted to float32"
+    found = checkpoint.load(tmp_path / "authors" / "best.safetensors").arrays["params.sensor_patch.weight"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, arrays["sensor.fc1.weight"].T.astype(np.float32))
+
+
+def test_a_model_saved_inside_data_parallel(tmp_path, imported):
+    inside = {f"module.{name}": array for name, array in weights().items()}
+    import_checkpoint(released(tmp_path / "ram.pth.tar", inside), tmp_path / "authors")
+    found, wanted = (checkpoint.load(folder / "best.safetensors").arrays for folder in (tmp_path / "authors", imported))
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_best_accuracy_that_is_a_tensor(tmp_path):
+    best = Tensor(np.float32([0, 90.5]), "best", 1, (), ())
+    state = import_checkpoint(released(tmp_path / "ram.pth.tar", best_valid_acc=best), tmp_path / "authors")
+    assert state["best_valid_acc"] == 90.5
 
 
 def test_a_full_disk_leaves_nothing_in_the_way_of_another_attempt(tmp_path, monkeypatch):

@@ -1,8 +1,11 @@
 """Pictures of any kind become canvases; an agent answers them and its gaze is drawn."""
 
 import json
+import os
 import struct
+import sys
 import zlib
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,7 +18,7 @@ from irrl.digits.config import Config
 from irrl.digits.data import load_mnist
 from irrl.digits.draw import FIRST, LAST
 from irrl.digits.network import initial_params
-from irrl.digits.predict import canvas_of
+from irrl.digits.picture import canvas_of, canvases_of
 from irrl.errors import UserError
 from tiny import SETTINGS
 
@@ -169,6 +172,38 @@ def test_answers_are_those_of_the_agent(model, tmp_path, capsys):
     np.testing.assert_allclose(answer["probabilities"], np.exp(expected.log_probs[0]), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "level"),
+    [
+        ("int8", -1),
+        ("int16", -1),
+        ("int64", -1),
+        ("int64", 2**16),
+        ("uint16", 257),
+        ("uint32", 2**31),
+        ("uint64", 2**63),
+    ],
+)
+def test_levels_that_are_none_are_refused(model, dtype, level):
+    """As 16 bits, -1 would be 65535, and 2**16 would be 0."""
+    import irrl
+
+    canvases = np.zeros((2, CONFIG.canvas, CONFIG.canvas), dtype)
+    canvases[1, 3, 4] = level
+    with pytest.raises(UserError, match=f"{level}.* from 0 to 256"):
+        irrl.load(model).predict(canvases)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_every_type_of_whole_numbers_gives_the_same(model, dtype):
+    import irrl
+
+    levels = np.random.default_rng(0).integers(0, 256, (1, CONFIG.canvas, CONFIG.canvas))
+    agent = irrl.load(model)
+    wanted = agent.predict(levels.astype(np.uint16))
+    np.testing.assert_array_equal(agent.predict(levels.astype(dtype)).log_probs, wanted.log_probs)
+
+
 def test_drawings_go_to_the_current_folder(model, tmp_path, monkeypatch, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "here").mkdir()
@@ -193,7 +228,7 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "wanted"),
     [
-        ("missing.png", None, "no such file"),
+        ("missing.png", None, "No such file"),
         ("empty.png", b"", "not a picture"),
         ("text.png", b"hello\n" * 100, "not a picture"),
         ("page.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture"),
@@ -220,10 +255,47 @@ def test_a_bad_picture_is_one_line_and_nothing_is_written(model, tmp_path, capsy
     assert not out.exists() and not captured.out
 
 
-def test_a_folder_and_two_pictures_of_one_name(model, tmp_path, capsys):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="not a picture file"):
-        canvas_of(tmp_path / "folder", SIDE)
+def test_a_folder_a_pipe_a_device_and_a_large_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(2**30)
+    for path, wanted in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "pipe.png", "a pipe or a device"),
+        (Path("/dev/zero"), "a pipe or a device"),
+        (tmp_path / "large.png", "at most"),
+    ):
+        with pytest.raises(UserError, match=wanted):
+            canvases_of([path], SIDE)
+
+
+def test_pictures_read_in_another_process_are_the_same(tmp_path):
+    images = [saved(tmp_path / "a name.png", seven()), saved(tmp_path / "b.jpg", 255 - seven())]
+    np.testing.assert_array_equal(canvases_of(images, SIDE), [canvas_of(image, SIDE) for image in images])
+
+
+def test_a_picture_that_keeps_its_decoder_busy(tmp_path):
+    """16 million grey pixels of 255 levels instead of 256, which Pillow scales one by one."""
+    (tmp_path / "a.pgm").write_bytes(b"P5 4000 4000 254\n" + bytes(16_000_000))
+    good = saved(tmp_path / "good.png", seven())
+    with pytest.raises(UserError, match=r"a\.pgm: cannot read this picture: it takes more than"):
+        canvases_of([good, tmp_path / "a.pgm"], SIDE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_a_picture_that_fills_the_memory(tmp_path):
+    """A film of 16x16 pixels whose header claims a screen of 16 000 x 3 000, of which the decoder keeps several."""
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    content = bytearray((tmp_path / "a.webp").read_bytes())
+    screen = content.index(b"VP8X") + 12
+    content[screen : screen + 6] = (15_999).to_bytes(3, "little") + (2_999).to_bytes(3, "little")
+    (tmp_path / "a.webp").write_bytes(content)
+    with pytest.raises(UserError, match="MiB of memory"):
+        canvases_of([tmp_path / "a.webp"], SIDE)
+
+
+def test_two_pictures_of_one_name(model, tmp_path, capsys):
     images = [saved(tmp_path / "a.png", seven()), saved(tmp_path / "a.bmp", seven())]
     assert run("digits", "predict", model, *images, "--out", tmp_path / "out") == 2
     assert "a-glimpses.png" in capsys.readouterr().err

@@ -11,11 +11,11 @@ import pytest
 from irrl import checkpoint, keys
 from irrl.devices import AXIS
 from irrl.digits.config import Config
-from irrl.digits.evaluate import predict
+from irrl.digits.evaluate import _predict_batch, predict
 from irrl.digits.model import draw, rollout
 from irrl.digits.network import discriminator_log_probs, initial_params, perceive
 from irrl.digits.source import Source, canvases_for_testing
-from irrl.digits.train import less_latency, loss, optimizer, train
+from irrl.digits.train import _train_steps, initial_state, less_latency, loss, optimizer, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from tiny import SETTINGS, write_mnist
@@ -55,6 +55,23 @@ def test_weightless_rows_change_nothing(config):
     got, sums = loss(params, rolled, labels, half, config)
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
     assert float(sums.canvases) == 16
+
+
+def test_seeds_share_their_programs_and_nothing_else(config):
+    short = changed(config, epochs=1)
+    one = train(short)
+    programs = _train_steps._cache_size(), _predict_batch._cache_size()
+    two = train(changed(short, seed=2))
+    assert (_train_steps._cache_size(), _predict_batch._cache_size()) == programs
+    jax.tree.map(np.testing.assert_array_equal, one, train(short))
+    # From the same parameters, too: another seed's glimpses are others.
+    state = initial_state(short, 1)
+    epoch = Source(short).epoch(1)
+    after = [
+        train_steps(jax.tree.map(jnp.copy, state), epoch, 0, 1, config=changed(short, seed=seed)) for seed in (1, 2)
+    ]
+    for first, second in ((one, two), [each.params for each in after]):
+        assert np.abs(first.locator_mean.weight - second.locator_mean.weight).max() > 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Metrics against closed forms and hand-worked cases."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from irrl.rewards import BoxCox, Reward
 from irrl.skills.config import Config
 from irrl.skills.evaluate import (
     Agent,
@@ -16,6 +18,7 @@ from irrl.skills.evaluate import (
     noise,
     occupancy,
     sample_last_states,
+    tied,
 )
 from irrl.skills.four_rooms import parse, rooms_of
 from irrl.skills.kernel import Tables
@@ -37,8 +40,14 @@ def corridor_agent(*, sure=0.0, steps=3):
 CONFIG = Config(rooms=CORRIDOR, skills=3, steps=3, epsilon=0.0)
 
 
+def everything(agent: Agent, own: Reward | None = None) -> dict[str, float]:
+    """A row's metrics of an agent."""
+    final = occupancy(agent, CONFIG.epsilon)[-1]
+    return measure(agent, final, CONFIG, np.random.default_rng(0)) | noise(agent, final, CONFIG, own)
+
+
 def test_a_perfect_agent():
-    found = measure(corridor_agent(sure=50.0), CONFIG, np.random.default_rng(0))
+    found = everything(corridor_agent(sure=50.0))
     assert found["effective_skills"] == pytest.approx(3)
     assert found["effective_skills_exact"] == pytest.approx(3)
     assert found["distinct_terminal_states"] == 3
@@ -48,7 +57,7 @@ def test_a_perfect_agent():
 
 
 def test_an_ignorant_discriminator_of_a_perfect_policy():
-    found = measure(corridor_agent(), CONFIG, np.random.default_rng(0))
+    found = everything(corridor_agent())
     assert found["effective_skills_exact"] == pytest.approx(1)
     assert found["mutual_information_nats"] == pytest.approx(np.log(3))
     # q = 1/3 where the truth is 1.
@@ -129,13 +138,72 @@ def test_the_oracle_is_bayes_rule():
     """Skills 0 and 1 end in the same cell, skill 2 in another; the discriminator says 1/3 everywhere."""
     greedy = np.array([[RIGHT, STAY, STAY, STAY], [RIGHT, STAY, STAY, STAY], [RIGHT, RIGHT, STAY, STAY]])
     agent = Agent(greedy, np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
-    found = measure(agent, CONFIG, np.random.default_rng(0))
+    found = everything(agent)
     # The truth is 1/2, 1/2, 1.
     delta = np.array([1 / 3 - 1 / 2, 1 / 3 - 1 / 2, 1 / 3 - 1])
     assert found["delta_bias"] == pytest.approx(delta.mean())
     assert found["delta_variance"] == pytest.approx(delta.var())
     assert found["noise_bias/log"] == pytest.approx(np.log([2 / 3, 2 / 3, 1 / 3]).mean())
     assert found["mutual_information_nats"] == pytest.approx(np.log(3) - 2 / 3 * np.log(2))
+
+
+def test_a_runs_own_reward_is_measured_under_the_name_that_the_run_gives_it():
+    config = Config(rooms=CORRIDOR, skills=3, steps=3, reward="nowhere:Mine")
+    agent = corridor_agent()
+    final = occupancy(agent, 0.0)[-1]
+    # (q^2 - 1) / 2 of q = 1/3 where the truth is 1.
+    found = noise(agent, final, config, BoxCox(2))
+    assert found["noise_bias/nowhere:Mine"] == pytest.approx((1 / 9 - 1) / 2)
+    assert set(found) - set(noise(agent, final, config)) == {"noise_bias/nowhere:Mine", "noise_variance/nowhere:Mine"}
+
+
+SQUARE = parse("#####\n#   #\n# # #\n#   #\n#####", "here")
+DOWN = 2
+
+
+def round_the_square(first: int, then: int) -> np.ndarray:
+    """Along one side with `first`, along the next with `then`, to the corner opposite to the start."""
+    blocked = SQUARE.dynamics[:, first] == np.arange(len(SQUARE.cells))
+    return np.where(np.arange(len(blocked)) == len(blocked) - 1, STAY, np.where(blocked, then, first))
+
+
+def exact_last_states(agent: Agent, epsilon: Fraction) -> list[list[Fraction]]:
+    """p(s_T | z) without rounding."""
+    skills, states = agent.greedy.shape
+    now = [[Fraction(int(state == 0)) for state in range(states)] for _ in range(skills)]
+    for _ in range(agent.steps):
+        after = [[Fraction(0)] * states for _ in range(skills)]
+        for skill, state, action in itertools.product(range(skills), range(states), range(5)):
+            chance = epsilon / 5 + (1 - epsilon) * int(action == agent.greedy[skill, state])
+            after[skill][agent.dynamics[state, action]] += chance * now[skill][state]
+        now = after
+    return now
+
+
+@pytest.mark.parametrize("tenth", [1, 3, 7])
+@pytest.mark.parametrize("steps", [4, 7, 12])
+def test_equal_posteriors_go_to_the_first_skill_and_not_to_whom_rounding_favours(steps, tenth):
+    """Two mirrored skills end in the far corner equally often; a third one stays where it is."""
+    mirrored = round_the_square(RIGHT, DOWN), round_the_square(DOWN, RIGHT)
+    corner, variances = len(SQUARE.cells) - 1, []
+    for pair in (mirrored, mirrored[::-1]):
+        greedy = np.stack([*pair, np.full(len(SQUARE.cells), STAY)])
+        agent = Agent(greedy, np.log(np.full((len(SQUARE.cells), 3), 1 / 3)), SQUARE.dynamics, steps)
+        exact = exact_last_states(agent, Fraction(tenth, 10))
+        assert exact[0][corner] == exact[1][corner]
+        final = occupancy(agent, tenth / 10)[-1]
+        posterior = final.T / final.sum(axis=0)[:, None]
+        first = [max(range(3), key=lambda skill, state=state: exact[skill][state]) for state in range(corner + 1)]
+        assert tied(posterior, steps).argmax(axis=1).tolist() == first
+        config = Config(rooms="#####\n#   #\n# # #\n#   #\n#####", skills=3, steps=steps)
+        variances.append(noise(agent, final, config)["noise_variance/accuracy"])
+    assert variances[0] == pytest.approx(variances[1])
+
+
+def test_posteriors_that_differ_are_no_tie():
+    posterior = np.array([[0.3, 0.35 * (1 - 1e-15), 0.35], [0.3, 0.35 * (1 - 1e-9), 0.35], [0, 0, 0]])
+    assert tied(posterior, 20).argmax(axis=1).tolist() == [1, 2, 0]
+    np.testing.assert_allclose(tied(posterior, 20), posterior, rtol=1e-14)
 
 
 def test_noise_weighs_by_how_often_a_skill_ends_there():

@@ -72,6 +72,14 @@ class ScalarOnly(GeneralisedReward):
 
 
 @dataclasses.dataclass(frozen=True)
+class Imaginary(GeneralisedReward):
+    """No real number."""
+
+    def g(self, log_q, xp):
+        return 1j * log_q
+
+
+@dataclasses.dataclass(frozen=True)
 class Inverse(GeneralisedReward):
     """Infinite at q = 1."""
 
@@ -103,7 +111,8 @@ def test_division_by_zero_is_not_paid_as_nothing():
         (f"{__name__}:plain", "is no plain GeneralisedReward"),
         (f"{__name__}:Uncompilable", "cannot be compiled by Numba"),
         (f"{__name__}:Scaled", "is no plain GeneralisedReward"),
-        (f"{__name__}:ScalarOnly", "fails for an array: ValueError"),
+        (f"{__name__}:ScalarOnly", "fails: ValueError"),
+        (f"{__name__}:Imaginary", "Imaginary' gives complex128 of shape|cannot be compiled by Numba"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_in_one_line(name, message):

@@ -14,7 +14,7 @@ from irrl import checkpoint
 from irrl.cli import main
 from irrl.comparison import groups_of
 from irrl.figures import COLORS
-from irrl.run import read_rows
+from irrl.run_folder import read_rows
 from irrl.skills.comparison import STUDY, published_for
 from irrl.skills.config import PRESETS
 from irrl.skills.evaluate import effective_skills, occupancy
@@ -187,8 +187,8 @@ def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
     (other / "config.json").write_text(json.dumps(config))
     (metrics / "last.safetensors").unlink()
     for words, message in (
-        (["test", unknown], "unknown: settings that this version of irrl does not know"),
-        (["test", foreign], "last.safetensors: not of the run"),
+        (["test", unknown], "config.json: a setting that this version of irrl does not know: 'future'"),
+        (["test", foreign], "last.safetensors: not a checkpoint of the task skills"),
         (["test", other], "last.safetensors: not of the run"),
         (["occupancy", metrics], "only its metrics were kept"),
         (["test", trained, "--seed", -1], "--seed is -1"),

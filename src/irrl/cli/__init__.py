@@ -1,12 +1,16 @@
 """The console script: one file a task. JAX is imported only by the commands that compute."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
 import irrl
-from irrl.errors import UserError
+from irrl.cli.surroundings import settle
+from irrl.errors import UserError, printable
 
 app = App(
     name="irrl",
@@ -20,19 +24,50 @@ app.command("irrl.cli.counting:app", name="counting", help="A robot that walks r
 OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
 
 
+LONGEST_MESSAGE = 2_000
+"""Characters: it may quote a file."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
+    settle()
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
+    except BrokenPipeError:
+        status = _closed()
+    except SystemExit as error:  # Rich makes one of a broken pipe
+        status = _closed() if isinstance(error.__context__, BrokenPipeError) else error.code
     except (UserError, CycloptsError, OSError, MemoryError) as error:
-        message = str(error) or OUT_OF_MEMORY
-        print("irrl: " + " ".join(message.split()), file=sys.stderr)
-        status = 2
+        status = _say(str(error) or OUT_OF_MEMORY)
     except RuntimeError as error:  # JAX's own out-of-memory error is one
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print(f"irrl: {OUT_OF_MEMORY}", file=sys.stderr)
-        status = 2
+        status = _say(OUT_OF_MEMORY)
+    if arguments is None:
+        # All is saved: one more Ctrl-C while threads end needs no traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status or 0)
+
+
+def _say(message: str) -> int:
+    """Say in one line what is wrong; the exit status."""
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST_MESSAGE:
+        line = f"{line[: LONGEST_MESSAGE // 2]} ... {line[-LONGEST_MESSAGE // 2 :]}"
+    try:
+        print(f"irrl: {line}", file=sys.stderr)
+    except OSError:
+        return _closed()
+    return 2
+
+
+def _closed() -> int:
+    """Nobody reads on, as after `| head -1`: end without a word, with the status that a shell gives for SIGPIPE."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # at its end Python flushes them once more
+            os.dup2(nowhere, stream.fileno())
+    return 128 + 13

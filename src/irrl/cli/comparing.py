@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from irrl.comparison import Curve, Group, Study, compare, groups_of, table
+from irrl.errors import say
 from irrl.figures import check_picture, learning_curves, write_figure
 
 
@@ -15,7 +16,7 @@ def show_comparison(study: Study, runs: Sequence[Path], at: int | None, *, as_js
     """Print runs compared over their seeds, as a table or as JSON."""
     rows = compare(groups_of(study, runs), at)
     if as_json:
-        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        say(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
         console, drawn = Console(markup=False, highlight=False), table(study, rows)
         # A narrow terminal, or none: better long lines than a column left out.
@@ -31,4 +32,4 @@ def draw_comparison(
     check_picture(out)
     groups = groups_of(study, runs)
     write_figure(learning_curves(groups, paper(groups)), out)
-    print(out)
+    say(out)

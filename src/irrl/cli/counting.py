@@ -13,6 +13,7 @@ from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
 from irrl.counting.config import FREE, PRESETS, Config, preset
 from irrl.counting.scene_config import SceneConfig
+from irrl.errors import say
 
 if TYPE_CHECKING:
     from irrl.counting.scene import Prospects
@@ -30,13 +31,14 @@ def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "f
     """Train a robot, seed after seed. Stopped or killed, the same command goes on where it was."""
     first = preset(preset_name, **settings)
     trainings = Trainings(flags, first, "counting", FREE, "episode")
-    from irrl.devices import use_cores
+    from irrl.devices import mesh, use_cores
 
     use_cores(flags.threads)
-    from irrl.learning import check_reward
+    trainings.threads = mesh(first.batch).size
+    from irrl.counting.train import check_reward
 
     # Before the first training: their complaints leave nothing behind.
-    check_reward(first.reward, first.classes, "scenes", first.count_weights)
+    check_reward(first)
     trainings.check()
     if first.decay_episodes > first.episodes:
         print(f"note: training ends before --decay-episodes {first.decay_episodes}", file=sys.stderr)
@@ -102,17 +104,17 @@ def test_command(
     known = prospects(agent.config, scenes)
     could = _after_moves(known, agent.config)
     if as_json:
-        print(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed} | could))
+        say(json.dumps(dataclasses.asdict(report) | {"simulator": simulator, "seed": seed} | could))
         return
-    print(f"accuracy {report.accuracy:.2%} after {report.mean_moves:.2f} moves ({episodes} scenes, {simulator})")
-    print("by count:   " + "  ".join(f"{count}: {share:.1%}" for count, share in report.by_count.items()))
-    print("by level:   " + "  ".join(f"{level}: {share:.1%}" for level, share in report.by_level.items()))
-    print("moves:      " + "  ".join(f"{moves}: {number}" for moves, number in enumerate(report.moves)))
-    print("after moves: " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(report.by_moves)))
+    say(f"accuracy {report.accuracy:.2%} after {report.mean_moves:.2f} moves ({episodes} scenes, {simulator})")
+    say("by count:   " + "  ".join(f"{count}: {share:.1%}" for count, share in report.by_count.items()))
+    say("by level:   " + "  ".join(f"{level}: {share:.1%}" for level, share in report.by_level.items()))
+    say("moves:      " + "  ".join(f"{moves}: {number}" for moves, number in enumerate(report.moves)))
+    say("after moves: " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(report.by_moves)))
     _show_after_moves(could)
-    print("answers (columns) by right answer (rows):")
+    say("answers (columns) by right answer (rows):")
     for count, row in enumerate(report.confusion):
-        print(f"{count:5}: " + "".join(f"{number:6}" for number in row))
+        say(f"{count:5}: " + "".join(f"{number:6}" for number in row))
 
 
 def _after_moves(known: "Prospects", config: SceneConfig) -> dict[str, list[float]]:
@@ -124,7 +126,7 @@ def _after_moves(known: "Prospects", config: SceneConfig) -> dict[str, list[floa
 def _show_after_moves(could: dict[str, list[float]]) -> None:
     for name, shares in could.items():
         title = f"{name.removesuffix('_after').replace('_', ' ')}:"
-        print(f"{title:13}" + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(shares)))
+        say(f"{title:13}" + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(shares)))
 
 
 @app.command(name="prospects")
@@ -167,12 +169,12 @@ def prospects_command(
             )
         ]
         summary = could | {"one_view_shows_all": known.one_view_shows_all}
-        print(json.dumps(summary | {"scenes": each}))
+        say(json.dumps(summary | {"scenes": each}))
         return
-    print("all seen: the share of scenes of which all of the goal's cubes can have been seen after so many moves;")
-    print("ceiling: the accuracy of the likeliest answer, given how many the best walk has shown")
+    say("all seen: the share of scenes of which all of the goal's cubes can have been seen after so many moves;")
+    say("ceiling: the accuracy of the likeliest answer, given how many the best walk has shown")
     _show_after_moves(could)
-    print(f"all at once, from the best viewpoint: {known.one_view_shows_all:.1%}")
+    say(f"all at once, from the best viewpoint: {known.one_view_shows_all:.1%}")
 
 
 @app.command(name="draw")
@@ -194,7 +196,7 @@ def draw_command(
     from irrl.counting.draw import draw
 
     for path in draw(model, out, cases=cases, seed=seed):
-        print(path)
+        say(path)
 
 
 @app.command(name="compare")

@@ -10,8 +10,9 @@ from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
-from irrl.errors import UserError
+from irrl.errors import UserError, say
 from irrl.extras import import_extra
+from irrl.machine import cores
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.four_rooms import read_rooms
 
@@ -35,13 +36,14 @@ def train_command(
     trainings = Trainings(flags, first, "skills", FREE, "iteration")
     if flags.wandb and flags.seeds > 1:
         raise UserError("--wandb follows one run at a time: leave out --seeds")
-    threads = len(os.sched_getaffinity(0)) if flags.threads is None else flags.threads
+    threads = cores() if flags.threads is None else flags.threads
     if threads < 1:
         raise UserError(f"--threads is {threads}; it must be at least 1")
     import_extra("numba", "skills")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tables need no accelerator, and should not take hold of one
     from irrl.cli.progress import ProgressLines
-    from irrl.run import MemoryRun, Run, read_rows
+    from irrl.run import MemoryRun, Run
+    from irrl.run_folder import read_rows
     from irrl.skills.paid import compile_reward
     from irrl.skills.train import train_all
 
@@ -64,7 +66,7 @@ def train_command(
             continue
         rows = read_rows(folder / "metrics.jsonl")
         exact = rows[-1]["effective_skills_exact"] if rows else float("nan")
-        print(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
+        say(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
     if failures:
         return 2
     return trainings.stopped() if left else 0
@@ -85,7 +87,7 @@ def test_command(
     """Count the skills that a run has learned: means over its seeds, and each seed's.
 
     Args:
-        run: a run's folder, or that of several seeds.
+        run: a run's folder, or that of several seeds; or a checkpoint file.
         seed: draws the sampled episodes.
         as_json: print JSON.
     """
@@ -94,14 +96,14 @@ def test_command(
 
     result = test(run, seed)
     if as_json:
-        print(json.dumps(result))
+        say(json.dumps(result))
     else:
         for name in METRICS:
             seeds = "  ".join(f"{each[name]:.4g}" for each in result["seeds"].values())
-            print(f"{name:26} {result[name]:8.4g}   each seed: {seeds}")
-        print(f"{'ceiling':26} {result['ceiling']:8.4g}")
+            say(f"{name:26} {result[name]:8.4g}   each seed: {seeds}")
+        say(f"{'ceiling':26} {result['ceiling']:8.4g}")
         iterations = ", ".join(f"{each['iteration']:,} (seed {seed})" for seed, each in result["seeds"].items())
-        print(f"iterations: {iterations}")
+        say(f"iterations: {iterations}")
 
 
 @app.command(name="occupancy")
@@ -117,7 +119,7 @@ def occupancy_command(run: Path, *, out: Path | None = None, iteration: Whole | 
     from irrl.skills.occupancy import draw
 
     for path in draw(run, out, iteration=iteration):
-        print(path)
+        say(path)
 
 
 @app.command(name="compare")
@@ -170,4 +172,4 @@ def noise_command(runs: list[Path], /, *, out: Path) -> None:
 
     check_picture(out)
     write_figure(noise_figure(runs), out)
-    print(out)
+    say(out)

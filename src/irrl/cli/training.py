@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from irrl.cli.settings import Whole, command_to_go_on
-from irrl.errors import UserError
+from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.seeds import folders_of_seeds
 
@@ -58,12 +58,15 @@ class Trainings:
         self.configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
         """by folder"""
         self._flags, self._task, self._free, self._unit = flags, task, free, unit
+        self.threads: int | None = None
+        """that share a batch, where what is learned depends on how many; to be said before a run is opened"""
         if flags.seeds > 1 and flags.resume not in ("auto", "never"):
             raise UserError(f"--resume {flags.resume} goes with a single seed: leave out --seeds")
 
     def check(self) -> None:
         """Complain, while there is nothing to leave behind, of folders and packages that training would complain of."""
         from irrl.run import progress_of
+        from irrl.run_folder import clear
 
         if self._flags.tensorboard:
             import_extra("tensorboardX", "tensorboard")
@@ -71,6 +74,8 @@ class Trainings:
             import_extra("wandb", "wandb")
         for folder, config in self.configs.items():
             progress_of(folder, self._plan(config), resume=self._flags.resume)
+            if folder.is_dir():
+                clear(folder)
 
     def progress(self, folder: Path) -> int:
         """How many epochs (or whatever the unit) the run there has behind it."""
@@ -106,7 +111,7 @@ class Trainings:
         Returns:
             The exit status.
         """
-        from irrl.run import read_rows
+        from irrl.run_folder import read_rows
 
         stopped = False
         for folder, config in self.configs.items():
@@ -119,7 +124,7 @@ class Trainings:
             rows = read_rows(folder / "metrics.jsonl")
             scores = (row["validation_accuracy"] for row in rows if "validation_accuracy" in row)
             best = max(scores, default=float("nan"))
-            print(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
+            say(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
         return 0
 
     def stopped(self) -> int:
@@ -133,4 +138,4 @@ class Trainings:
         from irrl.run import Plan
 
         defaults = dataclasses.asdict(type(config)())
-        return Plan(self._task, dataclasses.asdict(config), self._free, defaults, self._unit)
+        return Plan(self._task, dataclasses.asdict(config), self._free, defaults, self._unit, self.threads)

@@ -24,7 +24,7 @@ def _curve(settings: Mapping[str, Any]) -> Curve | None:
 
 STUDY = Study(
     task="counting",
-    defaults=asdict(Config()),
+    config=Config,
     free=FREE,
     unit="episode",
     score="validation_accuracy",

@@ -1,11 +1,11 @@
 """Every setting of the counting task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from irrl.counting.scene_config import SceneConfig
 from irrl.errors import UserError
-from irrl.settings import check_number, check_positive, check_range, check_share, preset_of
+from irrl.settings import MOST_ROWS, check_number, check_positive, check_range, check_share, preset_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,19 @@ class Config(SceneConfig):
 
     def __post_init__(self):
         self.check_scene()
-        for name in ("block", "window", "places", "window_units", "regions", "hidden_units", "policy_units",
-                     "batch", "part", "episodes", "round", "validation_size"):  # fmt: skip
+        for name in ("places", "part", "episodes"):
             check_range(name, getattr(self, name), 1)
+        for name in ("block", "window", "regions"):
+            check_range(name, getattr(self, name), 1, 1_000)
+        for name in ("window_units", "hidden_units", "policy_units"):
+            check_range(name, getattr(self, name), 1, 16_384)
+        for name in ("batch", "round", "validation_size"):
+            check_range(name, getattr(self, name), 1, 10_000_000)
+        if self.episodes > MOST_ROWS * self.round:
+            raise UserError(
+                f"--round {self.round} makes {self.episodes // self.round:,} rows of metrics in --episodes "
+                f"{self.episodes}; there can be {MOST_ROWS:,} at most"
+            )
         for name in ("decay_episodes", "keep_every"):
             check_range(name, getattr(self, name), 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -88,6 +98,11 @@ class Config(SceneConfig):
             raise UserError(f"--episodes is {self.episodes}; it must be a multiple of --batch {self.batch}")
         if self.round % (4 * self.batch):
             raise UserError(f"--round is {self.round}; it must be a multiple of four times --batch {self.batch}")
+
+    @property
+    def program(self) -> "Config":
+        """What compiled programs depend on: this config but for the seed. All seeds share them."""
+        return replace(self, seed=0)
 
     @property
     def grid(self) -> tuple[int, int]:

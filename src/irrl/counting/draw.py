@@ -1,6 +1,5 @@
 """Films of a robot at its table: the room, what it sees, and what it believes."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from irrl.counting.scene_config import KINDS
 from irrl.counting.simulator import DRIVE_SECONDS, Simulator
 from irrl.counting.source import scenes_for_testing
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.files import check_folder
 from irrl.films import Frame, write_gif, write_mp4
 from irrl.loading import figures_folder
 
@@ -58,7 +57,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
         for write in (write_mp4, write_gif):
             path = out / f"case-{index + 1}.{write.__name__.removeprefix('write_')}"
-            replace_by(path, partial(write, frames, **pace))
+            write(frames, path, **pace)
             paths.append(path)
     return paths
 

@@ -29,7 +29,7 @@ from irrl.counting.network import Params, initial_params
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import KINDS, LEVELS
 from irrl.counting.simulator import Simulator
-from irrl.devices import AXIS, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.errors import UserError
 from irrl.learning import restored
 from irrl.loading import load_own
@@ -99,6 +99,7 @@ class Agent:
     config: Config
     params: Params
 
+    @in_32_bits
     def walk(self, scenes: Scenes, *, seed: int = 0) -> Walks:
         """Walk round tables, seen through the ray caster; `seed` is for robots that walk at random.
 
@@ -113,10 +114,11 @@ class Agent:
             index = np.arange(first, min(first + BATCH, len(scenes)))
             tables = tables_of(self.config, scenes.take(np.resize(index, BATCH)))
             chance = None if key is None else jax.random.fold_in(key, first)
-            outputs = _walk_batch(params, tables, self.config, chance)
+            outputs = _walk_batch(params, tables, self.config.program, chance)
             parts.append([np.asarray(output)[: len(index)] for output in outputs])
         return Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    @in_32_bits
     def walk_in_simulator(self, scenes: Scenes, *, seed: int = 0) -> Walks:
         """As `walk`, seen through MuJoCo's renderer.
 
@@ -134,7 +136,7 @@ class Agent:
         return Walks(*(np.stack(part) for part in zip(*parts, strict=True)))
 
     def _walk_one(self, simulator: Simulator, picture: Any, goal: Array, chance: np.random.Generator) -> list[Any]:
-        config = self.config
+        config = self.config.program
         memory, viewpoint, seen = nothing_seen(config, 1), 0, []
         for number in range(config.steps):
             simulator.place(viewpoint)

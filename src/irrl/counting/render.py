@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8
 
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
+from irrl.devices import in_32_bits
 
 WALL, FLOOR, TABLE, FIRST_CUBE = range(4)
 """Object ids; cube i is `FIRST_CUBE + i`."""
@@ -69,6 +70,7 @@ class Jitter(NamedTuple):
     """added to its distance (m), height (m) and pitch (degrees)"""
 
 
+@in_32_bits
 @partial(jax.jit, static_argnums=0)
 def render(config: SceneConfig, view: View, jitter: Jitter | None = None) -> Image:
     """What the robot sees."""
@@ -114,6 +116,7 @@ def cast(
     return packed.reshape(len(view.kind), -1), depth.reshape(len(view.kind), -1)
 
 
+@in_32_bits
 @partial(jax.jit, static_argnums=0)
 def cubes_shown(config: SceneConfig, view: View) -> tuple[Int32[Array, "views cubes"], Int32[Array, "views cubes"]]:
     """Pixels that show each cube, and those that would if it were alone."""

@@ -64,7 +64,7 @@ class Scenes:
 
     def view(self, azimuth: Float32[np.ndarray, "scenes"]) -> render.View:
         """As the ray caster wants them."""
-        return render.View(*map(jnp.asarray, (self.kind, self.place, self.yaw, azimuth)))
+        return render.View(jnp.asarray(self.kind, jnp.int32), *map(jnp.asarray, (self.place, self.yaw, azimuth)))
 
     def take(self, index: np.ndarray | slice) -> "Scenes":
         """Some of them."""

@@ -14,6 +14,8 @@ TABLE_HEIGHT, LEG_RADIUS, ROOM = 0.72, 0.28, 3.0
 """Of the table's top above the floor, of its leg, and half the side of the square room, m."""
 MOST_CUBES = 100
 """On a table, at most: they would not fit, and a pixel's id is a byte."""
+MOST_LIST = 4_000
+"""Characters of a setting that lists something."""
 LEVELS = ("visible", "partial", "hidden")
 """How well the goal's cubes can be seen from the start. visible: nine tenths of each; hidden: one at least is not seen;
 partial: all others (`irrl.counting.scene`)."""
@@ -55,8 +57,14 @@ class SceneConfig:
     def check_scene(self) -> None:
         """Refuse what no scene can be."""
         check_types(self)
-        for name in ("viewpoints", "width", "height"):
-            check_range(name, getattr(self, name), 4, 4096)
+        for name in ("goals", "counts", "levels"):
+            if len(getattr(self, name)) > MOST_LIST:
+                raise UserError(
+                    f"{flag(name)} has {len(getattr(self, name)):,} characters; it can have {MOST_LIST:,} at most"
+                )
+        check_range("viewpoints", self.viewpoints, 4, 4096)
+        for name in ("width", "height"):
+            check_range(name, getattr(self, name), 4, 1024)
         check_range("moves", self.moves, 0, 100)
         check_range("distractors_least", self.distractors_least, 0, MOST_CUBES)
         check_range("distractors_most", self.distractors_most, self.distractors_least, MOST_CUBES)
@@ -124,6 +132,7 @@ def _weights(name: str, text: str, least: int) -> list[float]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) < least or not all(0 <= number < float("inf") for number in numbers) or not sum(numbers):
+    total = sum(numbers)
+    if len(numbers) < least or not all(number >= 0 for number in numbers) or not 0 < total < float("inf"):
         raise UserError(f"{flag(name)} is {text!r}; it must be at least {least} numbers from 0 on, separated by commas")
-    return [number / sum(numbers) for number in numbers]
+    return [number / total for number in numbers]

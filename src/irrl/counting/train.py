@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
-from irrl import checkpoint, keys, rewards
+from irrl import checkpoint, keys, learning, rewards
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
 from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw, replay, rollout, tables_of, worth
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
-from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
-from irrl.learning import check_finite, check_reward, means, zero_sums
+from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
+from irrl.learning import check_finite, means, zero_sums
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -93,7 +93,7 @@ def initial_state(config: Config, tables: Tables) -> TrainState:
     """
     params = initial_params(config, key=keys.key(config.seed, "initial parameters"))
     view = render.View(tables.kind, tables.place, tables.yaw, jnp.zeros(len(tables.kind)))
-    params = calibrated(params, find(params.detector, render.render(config, view).rgb, config).sums)
+    params = calibrated(params, find(params.detector, render.render(config.program, view).rgb, config).sums)
     return TrainState(params, optimizer(config).init(cast(Any, params)), jnp.int32(0), zero_sums(Metrics))
 
 
@@ -112,7 +112,8 @@ def loss(
     outputs = replay(params, rolled, tables, index, config)
     time, batch = outputs.stop.shape
     target = jnp.broadcast_to(tables.answer[index], (time, batch))
-    reward = rewards.get(config.reward)(outputs.log_probs, target, jnp.array(config.count_weights))
+    prior = jnp.array(config.count_weights)
+    reward = rewards.pay(rewards.get(config.reward), outputs.log_probs, target, prior, config.reward)
     moves = jnp.arange(time, dtype=jnp.float32)[:, None]
     # A share, not a price: an ignorant robot, paid nothing wherever it stops, learns nothing about when to.
     left = (1 - config.latency) ** moves
@@ -144,15 +145,15 @@ def loss(
     return sums.loss, sums
 
 
-def train_step(state: TrainState, round: Round, row: Row, config: Config) -> TrainState:
+def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], config: Config) -> TrainState:
     """One batch: walk, replay it for the gradient, take a step of the optimiser.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
     """
-    draws = draw(config, config.batch, key=keys.key(config.seed, "rollout", state.step))
+    draws = draw(config, config.batch, key=keys.key(root, "rollout", state.step))
     jitter = None
     if config.jitter:
-        jitter = render.jittered(config.batch, config.jitter, keys.key(config.seed, "jitter", state.step))
+        jitter = render.jittered(config.batch, config.jitter, keys.key(root, "jitter", state.step))
 
     def gradient_of(index, draws, jitter):
         rolled = rollout(state.params, round.tables, index, draws, config, jitter)
@@ -170,18 +171,37 @@ def train_step(state: TrainState, round: Round, row: Row, config: Config) -> Tra
     )
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
 def train_steps(state: TrainState, round: Round, start: Row, stop: Row, *, config: Config) -> TrainState:
     """Steps `start` to `stop` of a round in one compiled loop, on every device of `mesh(config.batch)`."""
+    return _train_steps(state, round, start, stop, keys.root(config.seed), config.program)
 
-    def loop(state, round, start, stop):
-        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, round, row, config), state)
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def _train_steps(
+    state: TrainState, round: Round, start: Row, stop: Row, root: Key[Array, ""], config: Config
+) -> TrainState:
+    def loop(state, round, start, stop, root):
+        def step(row, state):
+            return train_step(state, round, row, root, config)
+
+        return jax.lax.fori_loop(start, stop, step, state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, round, start, stop)
+    return split(state, round, start, stop, root)
 
 
+def check_reward(config: Config) -> None:
+    """Try the reward as `loss` will call it.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    batch = config.steps, rows_at_once(config.batch, config.part)
+    learning.check_reward(config.reward, batch, config.classes, tuple(config.count_weights))
+
+
+@in_32_bits
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
@@ -192,7 +212,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
             before stands.
     """
-    check_reward(config.reward, config.classes, "scenes", config.count_weights)
+    check_reward(config)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_round

@@ -50,7 +50,7 @@ def _curve(settings: Mapping[str, Any]) -> Curve | None:
 
 STUDY = Study(
     task="digits",
-    defaults=asdict(Config()),
+    config=Config,
     free=FREE,
     idle=idle,
     unit="epoch",

@@ -1,11 +1,14 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from irrl.errors import UserError
-from irrl.settings import check_positive, check_range, check_share, check_types, flag, preset_of
+from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, flag, preset_of
+
+MOST_PIXELS = 5_000_000_000
+"""In a set of canvases; each takes two bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class Config:
     """published: the paper's canvases, bit for bit; published-fresh: new ones like them every epoch, tested on the
     published; fixed: one set drawn from the seed; fresh: new ones every epoch"""
     mnist: str = ""
-    """folder of MNIST idx files, plain or gzipped; the packaged MNIST if empty"""
+    """folder of idx files like MNIST's, plain or gzipped; the packaged MNIST if empty. Canvases of your own digits have
+    distractors too, cut out of these (docs/digits.md)"""
     train_size: int = 60_000
     """canvases for training and validation together; fresh ones are drawn anew every epoch, from all digits"""
     test_size: int = 10_000
@@ -129,14 +133,28 @@ class Config:
 
     def __post_init__(self):
         check_types(self)
-        for name in ("train_size", "test_size", "canvas", "distractor_size", "patch", "scales", "scale_factor",
-                     "glimpses", "sensor_units", "hidden_units", "locator_units", "batch", "epochs",
-                     "evaluate_every", "checkpoint_every"):  # fmt: skip
+        for name in ("distractor_size", "evaluate_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 1)
-        for name in ("distractors", "locator_core_units", "part", "spread_epochs", "decay_epochs", "keep_every"):
+        for name in ("train_size", "test_size", "batch"):
+            check_range(name, getattr(self, name), 1, 10_000_000)
+        for name in ("canvas", "patch"):
+            check_range(name, getattr(self, name), 1, 2_000)
+        for name in ("sensor_units", "hidden_units", "locator_units"):
+            check_range(name, getattr(self, name), 1, 16_384)
+        check_range("locator_core_units", self.locator_core_units, 0, 16_384)
+        check_range("glimpses", self.glimpses, 1, 1_000)
+        check_range("scales", self.scales, 1, 10)
+        check_range("scale_factor", self.scale_factor, 1, 100)
+        check_range("distractors", self.distractors, 0, 1_000)
+        check_range("epochs", self.epochs, 1, MOST_ROWS)
+        for name in ("part", "spread_epochs", "decay_epochs", "keep_every"):
             check_range(name, getattr(self, name), 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
-        check_range("scales", self.scales, 1, 10)
+        for name in ("train_size", "test_size"):
+            if getattr(self, name) * self.canvas**2 > MOST_PIXELS:
+                raise UserError(
+                    f"{flag(name)} {getattr(self, name)} of --canvas {self.canvas} is more than {MOST_PIXELS:,} pixels"
+                )
         for name in ("location_std", "learning_rate", "muon_rate", "policy_rate"):
             check_positive(name, getattr(self, name))
         check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)
@@ -176,6 +194,11 @@ class Config:
                     f"{flag(name)} is {getattr(self, name)}, but the published canvases have {value}; "
                     "use --data fixed or --data fresh"
                 )
+
+    @property
+    def program(self) -> "Config":
+        """What compiled programs depend on: this config but for the seed. All seeds share them."""
+        return replace(self, seed=0)
 
     @property
     def most_glimpses(self) -> int:

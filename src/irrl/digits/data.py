@@ -5,25 +5,29 @@ small crops of random digits that look like strokes and mean nothing (Mnih et al
 Attention", section 4.1; its settings here are those of Li et al., 2023, "Internally Rewarded Reinforcement Learning").
 """
 
-import gzip
 import hashlib
-import math
-import os
+import io
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Integer, UInt8, UInt16
 
+from irrl.digits.idx import MOST_BYTES, idx_shape, read_idx
 from irrl.errors import UserError
-from irrl.files import replace_by
+from irrl.files import read_file, replace_file
 
 CLASSES = 10
+
+MOST_IMAGES = 1_000_000
+"""In either part of a data set."""
+
+PACKAGED = Path(__file__).parent / "mnist"
+
+LAYOUTS = {"": "t10k", "emnist-digits-": "test", "emnist-mnist-": "test"}
+"""What stands before `train` in the files' names, and what their other part is called."""
 
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
@@ -47,6 +51,14 @@ class Mnist(NamedTuple):
     train_labels: UInt8[np.ndarray, " train"]
     test_images: UInt8[np.ndarray, "test side side"]
     test_labels: UInt8[np.ndarray, " test"]
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, over all of it: by this a run knows its data again."""
+        digest = hashlib.sha256()
+        for name, array in self._asdict().items():
+            digest.update(f"{name} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
 
 class Canvases(NamedTuple):
@@ -78,61 +90,87 @@ def load_mnist(folder: Path | None = None) -> Mnist:
     """Load MNIST: the packaged copy, or a folder of the user's own files in MNIST's idx format.
 
     `folder` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte` (or `.idx3-ubyte`, `.idx1-ubyte`), each plain or gzipped (`.gz`), with any number of images
-    of any one square size and labels 0 to 9.
+    `t10k-labels-idx1-ubyte` (or `.idx3-ubyte`, `.idx1-ubyte`), each plain or gzipped (`.gz`), with images of any one
+    square size and labels 0 to 9. Or EMNIST's files of its digits or mnist split by their own names
+    (`emnist-digits-train-images-idx3-ubyte`, ...); their images are stored transposed, and are turned upright.
 
-    Raises `UserError` naming the file when one is missing, unreadable, corrupt or does not match the others. The
-    packaged files must also have their SHA-256 (`CHECKSUMS`).
+    Raises `UserError` naming the file when one is missing, unreadable, corrupt, too large (`MOST_IMAGES`, `MOST_BYTES`)
+    or does not match the others. Images are unpacked once all else is known to be right. The packaged files must also
+    have their SHA-256 (`CHECKSUMS`).
     """
-    parts = []
-    for part in ("train", "t10k"):
-        images_file = _find(folder, f"{part}-images", "idx3-ubyte")
-        labels_file = _find(folder, f"{part}-labels", "idx1-ubyte")
-        images = _read_idx(images_file, dimensions=3, checked=folder is None)
-        labels = _read_idx(labels_file, dimensions=1, checked=folder is None)
-        if 0 in images.shape or images.shape[1] != images.shape[2]:
-            raise UserError(f"{images_file} holds images of shape {images.shape}; expected at least one, and square")
-        if len(labels) != len(images):
-            raise UserError(f"{labels_file} holds {len(labels)} labels; expected one for each of {len(images)} images")
-        if labels.max() >= CLASSES:
-            raise UserError(f"{labels_file} holds the label {labels.max()}; expected labels 0 to {CLASSES - 1}")
-        if parts and images.shape[1] != parts[0].shape[1]:
-            raise UserError(
-                f"{images_file} has images of side {images.shape[1]}; expected {parts[0].shape[1]}, as in train"
-            )
-        parts += [images, labels]
-    return Mnist(*parts)
-
-
-def _find(folder: Path | None, stem: str, kind: str) -> Traversable:
     if folder is None:
-        return resources.files("irrl.digits").joinpath("mnist", f"{stem}-{kind}.gz")
-    for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
-    raise UserError(f"no {stem}-{kind} or {stem}-{kind}.gz in {folder}; expected MNIST's four idx files there")
+        folder = PACKAGED
+        for name in CHECKSUMS:
+            _check_packaged(folder / name)
+    prefix = _prefix(folder)
+    train, test = (_labelled(folder, prefix + part) for part in ("train", LAYOUTS[prefix]))
+    if test.side != train.side:
+        raise UserError(f"{test.images} has images of side {test.side}; expected {train.side}, as in train")
+    total = sum(len(part.labels) * part.side**2 for part in (train, test))
+    if total > MOST_BYTES:
+        raise UserError(f"{folder} holds {total:,} bytes of images; at most {MOST_BYTES:,} are read")
+
+    def images(part: _Part) -> UInt8[np.ndarray, "images side side"]:
+        found = read_idx(part.images, (len(part.labels), part.side, part.side))
+        return np.ascontiguousarray(found.swapaxes(1, 2)) if prefix.startswith("emnist") else found
+
+    return Mnist(images(train), train.labels, images(test), test.labels)
 
 
-def _read_idx(file: Traversable, dimensions: int, checked: bool) -> UInt8[np.ndarray, "..."]:
+def _check_packaged(file: Path) -> None:
     try:
-        data = file.read_bytes()
+        found = hashlib.sha256(read_file(file, MOST_BYTES)).hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}; expected an idx file of MNIST") from error
-    if checked and hashlib.sha256(data).hexdigest() != CHECKSUMS[file.name]:
+        raise UserError(f"cannot read {file}: {error.strerror}; install irrl again") from error
+    if found != CHECKSUMS[file.name]:
         raise UserError(f"{file} is damaged: its SHA-256 is not {CHECKSUMS[file.name]}; install irrl again")
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{file} is truncated or corrupt ({error}); expected a whole gzip file") from error
-    magic, header = 0x800 + dimensions, 4 + 4 * dimensions
-    if len(data) < header or int.from_bytes(data[:4], "big") != magic:
-        raise UserError(f"{file} is not an idx file of {dimensions}-dimensional bytes; expected magic number {magic}")
-    shape = [int(size) for size in np.frombuffer(data, ">u4", count=dimensions, offset=4)]
-    if len(data) != header + math.prod(shape):
-        raise UserError(f"{file} has {len(data)} bytes; expected {header + math.prod(shape)} from its header")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _prefix(folder: Path) -> str:
+    """Which of `LAYOUTS` the folder has."""
+    found = [prefix for prefix in LAYOUTS if _find(folder, f"{prefix}train-images", "idx3-ubyte")]
+    if len(found) > 1:
+        sets = " and ".join(f"{prefix}train-images" for prefix in found)
+        raise UserError(f"{folder} holds several data sets ({sets}); expected one, in a folder of its own")
+    return found[0] if found else ""
+
+
+class _Part(NamedTuple):
+    """Training or test images, not yet read, and their labels."""
+
+    images: Path
+    side: int
+    labels: UInt8[np.ndarray, " images"]
+
+
+def _labelled(folder: Path, part: str) -> _Part:
+    files = []
+    for stem, kind in ((f"{part}-images", "idx3-ubyte"), (f"{part}-labels", "idx1-ubyte")):
+        file = _find(folder, stem, kind)
+        if file is None:
+            raise UserError(f"no {stem}-{kind} or {stem}-{kind}.gz in {folder}; expected MNIST's four idx files there")
+        files.append(file)
+    images, labels_file = files
+    (count, *sides), (labels_count,) = idx_shape(images, dimensions=3), idx_shape(labels_file, dimensions=1)
+    if not count or not sides[0] or sides[0] != sides[1]:
+        raise UserError(f"{images} holds images of shape {(count, *sides)}; expected at least one, and square")
+    if labels_count != count:
+        raise UserError(f"{labels_file} holds {labels_count} labels; expected one for each of {count} images")
+    if count > MOST_IMAGES:
+        raise UserError(f"{images} holds {count:,} images; at most {MOST_IMAGES:,} are read")
+    labels = read_idx(labels_file, (count,))
+    if labels.max() >= CLASSES:
+        raise UserError(f"{labels_file} holds the label {labels.max()}; expected labels 0 to {CLASSES - 1}")
+    return _Part(images, sides[0], labels)
+
+
+def _find(folder: Path, stem: str, kind: str) -> Path | None:
+    files = [folder / f"{stem}{separator}{kind}{packed}" for separator in "-." for packed in ("", ".gz")]
+    try:
+        # A folder of that name is how some programs unpack a file; whatever else is there is looked at, and refused.
+        return next((file for file in files if file.exists() and not file.is_dir()), None)
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}; expected a folder with MNIST's idx files") from error
 
 
 def cluttered(
@@ -246,8 +284,8 @@ def published(mnist: Mnist) -> tuple[Canvases, Canvases]:
     It was drawn one number at a time from NumPy's legacy generator with the seed 1234. Raises `UserError` when `mnist`
     is not of MNIST's size.
     """
-    sizes = (mnist.train_images.shape, mnist.test_images.shape)
-    if sizes != ((60_000, 28, 28), (10_000, 28, 28)):
+    if not is_of_mnists_size(mnist):
+        sizes = (mnist.train_images.shape, mnist.test_images.shape)
         raise UserError(f"the published set needs MNIST itself, 60000 and 10000 images of 28x28; these are {sizes}")
     bits = _legacy_bits(1234)
     crops = _legacy_draws(bits, (60_000, 20, 20), 100_000)
@@ -267,6 +305,11 @@ def published(mnist: Mnist) -> tuple[Canvases, Canvases]:
         digits = _whole(images, image, x, np.minimum(y, 60 - 28))
         parts.append(Canvases(_paint(60, clutter, digits), labels[image[:, 0]].astype(np.int32)))
     return parts[0], parts[1]
+
+
+def is_of_mnists_size(mnist: Mnist) -> bool:
+    """Whether the published canvases can be made of it."""
+    return (mnist.train_images.shape, mnist.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
 
 
 def _legacy_bits(seed: int) -> Iterator[int]:
@@ -304,18 +347,14 @@ def save_npz(path: Path, train: Canvases, test: Canvases) -> None:
     disk) leaves what was there.
     """
 
-    def write(partial: Path) -> None:
-        with partial.open("xb") as file:
-            # Canvases are mostly black: the fastest compression makes 37 MB of the published set's 1 GB in about 7 s;
-            # the default level takes twice as long for 6 MB less.
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                for part, (images, labels) in (("train", train), ("test", test)):
-                    _write_npy(archive, f"X_{part}", images.reshape(len(images), -1), to_float32)
-                    _write_npy(archive, f"y_{part}", labels.reshape(len(labels), -1), np.asarray)
-            file.flush()
-            os.fsync(file.fileno())
-
-    replace_by(path, write)
+    content = io.BytesIO()
+    # Canvases are mostly black: the fastest compression makes 37 MB of the published set's 1 GB in about 7 s; the
+    # default level takes twice as long for 6 MB less.
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for part, (images, labels) in (("train", train), ("test", test)):
+            _write_npy(archive, f"X_{part}", images.reshape(len(images), -1), to_float32)
+            _write_npy(archive, f"y_{part}", labels.reshape(len(labels), -1), np.asarray)
+    replace_file(path, content.getvalue())
 
 
 def _write_npy(

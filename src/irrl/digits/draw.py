@@ -17,16 +17,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from irrl import keys
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
-from irrl.digits.source import canvases_for_testing
+from irrl.digits.source import canvases_for
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.figures import drawable, write_picture
+from irrl.files import check_folder
 from irrl.films import write_gif, write_mp4
 from irrl.loading import figures_folder
-from irrl.run import read_rows
+from irrl.run_folder import read_rows
 
 FIRST, LATER, LAST = "#ffd60a", "#30d158", "#ff3b30"
 """Colours of the first glimpse on a canvas, of those between, and of the last."""
@@ -59,7 +61,7 @@ class Case(NamedTuple):
         return int(self.probabilities.argmax())
 
 
-def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
+def draw(model: Path, out: Path | None, *, cases: int, seed: int, mnist: Path | None = None) -> list[Path]:
     """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
 
     Args:
@@ -68,6 +70,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
             for a packaged agent.
         cases: how many test canvases to draw.
         seed: picks the canvases and draws the first glimpses.
+        mnist: folder of other digits than the agent's own.
 
     Returns:
         The files: glimpses.png, glimpses.gif, glimpses.mp4 and, if there are metrics, learning_curve.png.
@@ -79,7 +82,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
     agent = load_agent(model)
     out = figures_folder(model) if out is None else out
     check_folder(out)
-    watched = watch(agent, canvases_for_testing(agent.config), count=cases, seed=seed)
+    watched = watch(agent, canvases_for(agent, "test", mnist), count=cases, seed=seed)
     frames = film(watched)
     pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
     writers = {
@@ -92,7 +95,7 @@ def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
         writers["learning_curve.png"] = partial(_write_png, learning_curve(rows, agent.config.reward))
     out.mkdir(parents=True, exist_ok=True)
     for name, write in writers.items():
-        replace_by(out / name, write)
+        write(out / name)
     return [out / name for name in writers]
 
 
@@ -103,7 +106,7 @@ def sheet(canvases: Canvases, path: Path) -> None:
     for axes, image, label in zip(grid, canvases.images, canvases.labels, strict=False):
         _draw_pixels(axes, image / FULL_LEVEL, side)
         axes.set_title(" ".join(map(str, np.atleast_1d(label))), pad=4)
-    replace_by(path, partial(_write_png, figure))
+    _write_png(figure, path)
 
 
 def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Case]:
@@ -119,6 +122,7 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     return look(agent, canvases.images[picked], canvases.labels[picked].tolist(), seed=seed)
 
 
+@in_32_bits
 def look(
     agent: Agent, images: UInt16[np.ndarray, "images canvas canvas"], labels: Sequence[int | None], *, seed: int
 ) -> list[Case]:
@@ -154,7 +158,7 @@ def gaze_figure(cases: list[Case]) -> Figure:
 
 def draw_answer(case: Case, path: Path) -> None:
     """Draw `answer_figure` into the PNG file `path`."""
-    replace_by(path, partial(_write_png, answer_figure(case)))
+    _write_png(answer_figure(case), path)
 
 
 def answer_figure(case: Case) -> Figure:
@@ -217,7 +221,7 @@ def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
     accuracy_axes.axhline(100 / CLASSES, color="black", linewidth=0.8, linestyle=":", label="chance")
     accuracy_axes.set(ylim=(0, 100), ylabel="accuracy (%)")
     accuracy_axes.legend(frameon=False)
-    reward_axes.set_ylabel(f"mean reward per canvas ({reward})")
+    reward_axes.set_ylabel(drawable(f"mean reward per canvas ({reward})"))
     return figure
 
 
@@ -310,4 +314,4 @@ def _color(case: Case, glimpse: int) -> str:
 
 
 def _write_png(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", dpi=2 * _DPI)
+    write_picture(figure, path, dpi=2 * _DPI)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
 from irrl import keys
 from irrl.checkpoint import Checkpoint
-from irrl.devices import AXIS, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases
 from irrl.digits.model import draw, rollout
@@ -57,6 +57,7 @@ def _predict_batch(
     return split(params, canvases, draw(config, BATCH, key=key, explore=False))
 
 
+@in_32_bits
 def predict(
     params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
 ) -> Predictions:
@@ -66,7 +67,7 @@ def predict(
     for number, start in enumerate(range(0, len(canvases), BATCH)):
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
-        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
+        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config.program)
         parts.append([np.asarray(output)[: len(batch)] for output in outputs])
     return Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -77,6 +78,8 @@ class Agent:
 
     config: Config
     params: Params
+    trained_on: str = ""
+    """`Mnist.digest` of the user's own digits it was trained on; empty for the packaged ones, or if nobody noted it"""
 
     def predict(self, canvases: Integer[np.ndarray, "images canvas canvas"], *, seed: int = 0) -> Predictions:
         """Answer canvases; `seed` draws the first glimpses.
@@ -85,7 +88,7 @@ class Agent:
             canvases: pixel levels 0..256 in units of 1/256, of the side that the agent was trained on.
 
         Raises:
-            UserError: they have another side, or look like pixels in [0, 1].
+            UserError: they have another side, look like pixels in [0, 1], or have levels outside 0..256.
         """
         side = self.config.canvas
         if canvases.shape[1:] != (side, side) or not np.issubdtype(canvases.dtype, np.integer):
@@ -93,6 +96,8 @@ class Agent:
                 f"canvases are {canvases.dtype} of shape {canvases.shape}; this agent reads integer levels 0 to 256 of "
                 f"shape (images, {side}, {side}): scale pixels in [0, 1] by 256"
             )
+        if canvases.size and not 0 <= canvases.min() <= canvases.max() <= 256:
+            raise UserError(f"canvases have levels {canvases.min()} to {canvases.max()}; they must be from 0 to 256")
         return predict(self.params, canvases.astype(np.uint16), self.config, seed=seed)
 
     def accuracy(self, canvases: Canvases, *, seed: int = 0) -> float:
@@ -111,4 +116,4 @@ def restored_agent(saved: Checkpoint) -> Agent:
     Raises:
         UserError: the checkpoint's settings or weights are not those of a digits agent.
     """
-    return Agent(*restored(saved, Config, initial_params))
+    return Agent(*restored(saved, Config, initial_params), trained_on=str(saved.state.get("mnist", "")))

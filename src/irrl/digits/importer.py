@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from irrl import checkpoint, files
 from irrl.digits.config import Config, preset
 from irrl.digits.network import Params, initial_params
-from irrl.errors import UserError
+from irrl.errors import UserError, warn
 from irrl.recurrent import Linear
 from irrl.run import DiskRun, Plan
 from irrl.torch_file import read_torch_file
@@ -30,6 +31,8 @@ LAYERS = {
     "classifier": "classifier.fc",
 }
 """Our name of each layer, and the authors'."""
+PARALLEL = "module."
+"""Before every name, if the model was saved inside PyTorch's DataParallel."""
 
 
 def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
@@ -76,9 +79,13 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
 def params_of(model_state: Mapping[str, Any], config: Config) -> Params:
     """The authors' weights, outputs x inputs there, as ours, inputs x outputs.
 
+    Other floating-point types than float32 are converted, which one line on stderr says.
+
     Raises:
         UserError: an array is missing, superfluous, of another shape or type, or holds NaN or infinity.
     """
+    if all(str(name).startswith(PARALLEL) for name in model_state):
+        model_state = {str(name).removeprefix(PARALLEL): array for name, array in model_state.items()}
     names = {f"{theirs}.{kind}" for theirs in LAYERS.values() for kind in ("weight", "bias")}
     for name in sorted(set(map(str, model_state)) - names):
         raise UserError(f"model_state has {name[:60]!r}, which the recurrent attention model has not")
@@ -89,32 +96,45 @@ def params_of(model_state: Mapping[str, Any], config: Config) -> Params:
         weight = _array(model_state, f"{theirs}.weight", (outputs, inputs))
         bias = _array(model_state, f"{theirs}.bias", (outputs,))
         layers[ours] = Linear(jnp.asarray(weight.T), jnp.asarray(bias))
+    others = sorted({array.dtype.name for array in model_state.values()} - {"float32"})
+    if others:
+        warn(f"the weights are {', '.join(others)}; converted to float32")
     return Params(**layers)
 
 
 def _progress(saved: Any) -> tuple[int, float]:
     """`epoch` and `best_valid_acc`, once it is clear that `saved` has them and a `model_state`."""
-    kinds = {"epoch": int, "best_valid_acc": float, "model_state": dict}
     if not isinstance(saved, dict):
         raise UserError("does not hold a dictionary; a released checkpoint has epoch, best_valid_acc and model_state")
+    kinds = {"epoch": int, "best_valid_acc": int | float, "model_state": dict}
     for name, kind in kinds.items():
-        if not isinstance(saved.get(name), kind):
-            raise UserError(f"has no {name} of type {kind.__name__}; a released checkpoint has {', '.join(kinds)}")
-    epoch, best = saved["epoch"], saved["best_valid_acc"]
+        if not isinstance(_plain(saved.get(name)), kind):
+            meant = "dictionary" if kind is dict else "number"
+            raise UserError(f"has no {name}, or it is no {meant}; a released checkpoint has {', '.join(kinds)}")
+    epoch, best = _plain(saved["epoch"]), float(_plain(saved["best_valid_acc"]))
     if not (0 <= epoch < 2**31 and 0 <= best <= 100):
         raise UserError("records an epoch or a best_valid_acc that cannot be; they must be a count and per cent")
     return epoch, best
 
 
-def _array(model_state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _plain(value: Any) -> Any:
+    """A tensor of one number as that number."""
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _array(model_state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     array = model_state.get(name)
     if not isinstance(array, np.ndarray):
         raise UserError(f"model_state has no tensor {name!r}")
-    if array.shape != shape or array.dtype != np.float32:
+    if array.shape != shape:
         raise UserError(
-            f"{name!r} is {array.dtype}{list(array.shape)}; the paper's model has float32{list(shape)}: "
-            "only RAM with one 4x4 patch can be imported"
+            f"{name!r} has the shape {list(array.shape)}, in the paper's model {list(shape)}: only RAM with one 4x4 "
+            "patch can be imported"
         )
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise UserError(f"{name!r} is {array.dtype}; weights are floating-point numbers")
+    with np.errstate(over="ignore"):  # of a double too large for float32, which is then infinite
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise UserError(f"{name!r} holds NaN or infinite numbers")
+        raise UserError(f"{name!r} holds NaN or infinite numbers, or some too large for float32")
     return array

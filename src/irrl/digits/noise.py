@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +17,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from irrl import checkpoint, rewards
+from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
-from irrl.digits.source import Source, canvases_for_testing
+from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
-from irrl.figures import check_picture, write_figure
-from irrl.files import check_folder, replace_by, replace_file
-from irrl.learning import check_reward
+from irrl.figures import check_picture, drawable, write_figure, write_picture
+from irrl.files import check_folder, replace_file
 from irrl.loading import checkpoint_of
 from irrl.noise import Moments, RewardNoise, compare, target_probability
-from irrl.run import kept_checkpoints
-
-Split = Literal["test", "validation"]
+from irrl.run_folder import kept_checkpoints
 
 REWARDS = (
     *("log", "box-cox:0.5", "linear", "clipped-log", "clipped-box-cox:0.5", "clipped-linear"),
@@ -77,6 +76,7 @@ def noise(
     cases: int | None = None,
     seed: int = 0,
     more_rewards: Sequence[str] = (),
+    mnist: Path | None = None,
 ) -> list[Path]:
     """Measure the noise of discriminators and rewards against an oracle, and draw it.
 
@@ -88,6 +88,7 @@ def noise(
         cases: use only the first of them.
         seed: draws the first glimpses.
         more_rewards: names of rewards to measure beside `REWARDS`.
+        mnist: folder of other digits than the models' own.
 
     Returns:
         The files.
@@ -98,14 +99,14 @@ def noise(
     """
     check_folder(out)
     names = list(dict.fromkeys([*REWARDS, *more_rewards]))
-    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names)
+    stages = stages_of(models, oracle, split=split, cases=cases, seed=seed, names=names, mnist=mnist)
     settings = {"oracle": str(oracle), "split": split, "cases": len(stages[0].labels), "seed": seed}
     report = settings | {"prior": 1 / CLASSES, "checkpoints": [summary(each) for each in stages]}
     out.mkdir(parents=True, exist_ok=True)
-    replace_by(out / "delta.npz", partial(_write_npz, stages))
+    replace_file(out / "delta.npz", _npz(stages))
     replace_file(out / "noise.json", (json.dumps(report, indent=1) + "\n").encode())
     for name, figure in (("violins.png", violins(stages)), ("rewards.png", fragility(stages))):
-        replace_by(out / name, partial(figure.savefig, format="png", dpi=150))
+        write_picture(figure, out / name, dpi=150)
     return [out / name for name in ("delta.npz", "noise.json", "violins.png", "rewards.png")]
 
 
@@ -116,7 +117,14 @@ def draw_violins(models: Sequence[Path], oracle: Path, out: Path, *, cases: int 
 
 
 def stages_of(
-    models: Sequence[Path], oracle: Path, *, split: Split, cases: int | None, seed: int, names: Sequence[str]
+    models: Sequence[Path],
+    oracle: Path,
+    *,
+    split: Split,
+    cases: int | None,
+    seed: int,
+    names: Sequence[str],
+    mnist: Path | None = None,
 ) -> list[Stage]:
     """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
     judge = load_agent(oracle)
@@ -126,13 +134,23 @@ def stages_of(
     )
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
+    canvases = _canvases([agent for *_, agent in agents], split, cases, mnist)
     for name in names:
-        check_reward(name, CLASSES, "canvases")
-    canvases = _canvases([agent.config for *_, agent in agents], split, cases)
+        _check_reward(name, len(canvases[0].labels))
     return [
         stage(path, epoch, agent, judge, shown, names, seed=seed)
         for (epoch, path, agent), shown in zip(agents, canvases, strict=True)
     ]
+
+
+def _check_reward(name: str, cases: int) -> None:
+    """Try a reward as it will be called, before networks are asked."""
+    log_probs = np.log(np.random.default_rng(0).dirichlet(np.ones(CLASSES), cases)).astype(np.float32)
+    try:
+        reward = rewards.get(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    compare(reward, log_probs, log_probs, log_probs.argmax(-1), 1 / CLASSES, name)
 
 
 def checkpoints(model: Path) -> list[Path]:
@@ -147,11 +165,12 @@ def stage(
     log_probs, locations, taken = agent.predict(canvases.images, seed=seed)
     true_log_probs = answers(oracle, canvases.images, locations, taken)
     labels = canvases.labels.astype(np.int32)
-    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES) for name in names}
+    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES, name) for name in names}
     q, p = (target_probability(each, labels) for each in (log_probs, true_log_probs))
     return Stage(path, epoch, labels, q, p, found)
 
 
+@in_32_bits
 def answers(
     agent: Agent,
     canvases: UInt16[np.ndarray, "images canvas canvas"],
@@ -159,9 +178,10 @@ def answers(
     taken: Int[np.ndarray, "images"],
 ) -> Float[np.ndarray, "images classes"]:
     """The agent's log q(. | tau) over the first `taken` glimpses at given locations, whoever chose them."""
+    program = agent.config.program
     parts = [slice(start, start + BATCH) for start in range(0, len(canvases), BATCH)]
     return np.concatenate(
-        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], agent.config)) for at in parts]
+        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], program)) for at in parts]
     )
 
 
@@ -223,7 +243,8 @@ def violins(stages: Sequence[Stage]) -> Figure:
     axes.grid(axis="y", alpha=0.25)
     if len(runs) > 1:
         patches = [
-            Patch(color=RUN_COLORS[at % len(RUN_COLORS)], alpha=0.6, label=run.name) for at, run in enumerate(runs)
+            Patch(color=color, alpha=0.6, label=drawable(run.name))
+            for run, color in zip(runs, cycle(RUN_COLORS), strict=False)
         ]
         axes.legend(handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -261,23 +282,25 @@ def fragility(stages: Sequence[Stage]) -> Figure:
         column[3].set_xlabel(r"oracle's posterior $p(y|\tau)$")
         for axes in column:
             axes.axvline(1 / CLASSES, color="black", linewidth=0.8, linestyle=":")
-            axes.set(xlim=(0.6 * least, 1.4), xscale="log")
+            axes.set_xlim(0.6 * least, 1.4)
+            axes.set_xscale("log")
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.25)
         for axes in (column[0], column[2]):
             axes.axhline(0, color="black", linewidth=0.8)
         # The Taylor prediction of the logarithm leaves any scale.
         for (bias_axes, deviation_axes), most in ((column[:2], 100), (column[2:], 10)):
-            bias_axes.set_yscale("symlog", linthresh=0.1, linscale=0.7)
+            # Limits first: of points that are all 0, as of an agent that is its own oracle, a log scale finds none.
             bias_axes.set_ylim(-most, most)
-            deviation_axes.set_yscale("log")
+            bias_axes.set_yscale("symlog", linthresh=0.1, linscale=0.7)
             deviation_axes.set_ylim(1e-3, most)
+            deviation_axes.set_yscale("log")
         for axes in column:
             axes.minorticks_off()
     rewards_of_row = ("unclipped",) * 2 + ("clipped, and accuracy",) * 2
     for axes, quantity, which in zip(grid[:, 0], ("bias", "standard deviation") * 2, rewards_of_row, strict=True):
         axes.set_ylabel(f"{quantity}\n{which}")
-    marks = [Line2D([], [], color=color, linewidth=4, label=name) for name, color in colors.items()]
+    marks = [Line2D([], [], color=color, linewidth=4, label=drawable(name)) for name, color in colors.items()]
     marks += [
         Line2D([], [], color="black", marker="o", linewidth=0.6, label="measured"),
         Line2D([], [], color="black", linestyle="--", linewidth=1.8, label="second-order Taylor"),
@@ -297,7 +320,7 @@ def _deviation(moments: Moments) -> float:
 
 
 def _title(stage: Stage, *, several_runs: bool) -> str:
-    return f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}"
+    return drawable(f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}")
 
 
 def _epoch(path: Path) -> int:
@@ -316,33 +339,34 @@ def _check_same_glimpses(path: Path, config: Config, oracle: Path, wanted: Confi
         )
 
 
-def _canvases(configs: Sequence[Config], split: Split, cases: int | None) -> list[Canvases]:
-    """Each config's canvases, the first `cases` of them; configs that differ in other things share theirs."""
+def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: Path | None) -> list[Canvases]:
+    """Each agent's canvases, the first `cases` of them; agents that differ in other things share theirs."""
     fields = ("data", "mnist", "canvas", "distractors", "distractor_size", "test_size")
     if split == "validation":
         fields += ("train_size", "validation_fraction", "seed")
+    kinds = [(agent.trained_on, *(getattr(agent.config, name) for name in fields)) for agent in agents]
     sets: dict[tuple, Canvases] = {}
-    for config in configs:
-        key = tuple(getattr(config, name) for name in fields)
-        if key not in sets:
-            sets[key] = canvases_for_testing(config) if split == "test" else Source(config).validation
+    for kind, agent in zip(kinds, agents, strict=True):
+        if kind not in sets:
+            sets[kind] = canvases_for(agent, split, mnist)
     least = min(len(canvases.labels) for canvases in sets.values())
     if cases is not None and not 1 <= cases <= least:
         raise UserError(f"--cases is {cases}; it must be from 1 to {least}, the number of {split} canvases")
     if cases is None and any(len(canvases.labels) != least for canvases in sets.values()):
         raise UserError(f"these models have different numbers of {split} canvases; give --cases, at most {least}")
-    shown = {key: Canvases(images[:cases], labels[:cases]) for key, (images, labels) in sets.items()}
-    return [shown[tuple(getattr(config, name) for name in fields)] for config in configs]
+    shown = {kind: Canvases(images[:cases], labels[:cases]) for kind, (images, labels) in sets.items()}
+    return [shown[kind] for kind in kinds]
 
 
-def _write_npz(stages: Sequence[Stage], path: Path) -> None:
-    with path.open("xb") as file:
-        np.savez_compressed(
-            file,
-            checkpoint=np.array([str(stage.path) for stage in stages]),
-            epoch=np.array([stage.epoch for stage in stages]),
-            delta=np.array([stage.delta for stage in stages], np.float32),
-            q=np.array([stage.q for stage in stages], np.float32),
-            p=np.array([stage.p for stage in stages], np.float32),
-            label=np.array([stage.labels for stage in stages]),
-        )
+def _npz(stages: Sequence[Stage]) -> bytes:
+    content = BytesIO()
+    np.savez_compressed(
+        content,
+        checkpoint=np.array([str(stage.path) for stage in stages]),
+        epoch=np.array([stage.epoch for stage in stages]),
+        delta=np.array([stage.delta for stage in stages], np.float32),
+        q=np.array([stage.q for stage in stages], np.float32),
+        p=np.array([stage.p for stage in stages], np.float32),
+        label=np.array([stage.labels for stage in stages]),
+    )
+    return content.getvalue()

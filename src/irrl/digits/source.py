@@ -1,8 +1,10 @@
 """The canvases that a run trains, validates and tests on."""
 
+import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt16
@@ -10,8 +12,11 @@ from jaxtyping import Array, Float, Int, UInt16
 from irrl import keys
 from irrl.devices import mesh, on_every
 from irrl.digits.config import Config
-from irrl.digits.data import Canvases, Mnist, cluttered, load_mnist, published
-from irrl.errors import UserError
+from irrl.digits.data import CLASSES, Canvases, Mnist, cluttered, is_of_mnists_size, load_mnist, published
+from irrl.digits.evaluate import Agent
+from irrl.errors import UserError, warn
+
+Split = Literal["test", "validation"]
 
 TEST_SEED = 0
 """Runs with other seeds are tested on the same canvases."""
@@ -32,10 +37,10 @@ class Source:
     A share `validation_fraction` of the training canvases (fixed, published) or training digits (fresh) is held out.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, mnist: Mnist | None = None):
         self.config = config
+        self.mnist = mnist or mnist_of(config)
         self._mesh = mesh(config.batch)
-        self._mnist = _mnist(config)
         held_out = round(config.validation_fraction * config.train_size)
         self._size = config.train_size - held_out
         if self._size < 1 or held_out < 1:
@@ -45,13 +50,13 @@ class Source:
             )
         self._is_fresh = config.data in ("fresh", "published-fresh")
         if self._is_fresh:
-            self._digits, held_out_digits = self._split(len(self._mnist.train_images))
+            self._digits, held_out_digits = self._split(len(self.mnist.train_images))
             self.validation = self._draw(held_out_digits, held_out, epoch=0)
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="canvases")
             self._prepared: tuple[int, Future[Canvases]] | None = None
         else:
             everything = (
-                published(self._mnist)[0] if config.data == "published" else self._draw(None, config.train_size, 0)
+                published(self.mnist)[0] if config.data == "published" else self._draw(None, config.train_size, 0)
             )
             self._rows, validation_rows = self._split(config.train_size)
             self.validation = Canvases(everything.images[validation_rows], everything.labels[validation_rows])
@@ -85,7 +90,7 @@ class Source:
 
     def _draw(self, digits: Int[np.ndarray, "digits"] | None, count: int, epoch: int, spread: float = 1.0) -> Canvases:
         """`count` canvases that show only the training digits with the given indices (None: any)."""
-        images, labels = self._mnist.train_images, self._mnist.train_labels
+        images, labels = self.mnist.train_images, self.mnist.train_labels
         if digits is not None:
             images, labels = images[digits], labels[digits]
         rng = keys.generator(self.config.seed, "canvases", epoch)
@@ -106,16 +111,56 @@ class Source:
         return canvases
 
 
-def canvases_for_testing(config: Config) -> Canvases:
-    """The test canvases: the same for every seed."""
-    mnist = _mnist(config)
-    if config.data.startswith("published"):
+def canvases_for_testing(config: Config, mnist: Mnist | None = None) -> Canvases:
+    """The test canvases: the same for every seed.
+
+    Those of a run on published canvases are the published ones, or like them if its digits are not as many as MNIST's.
+    """
+    mnist = mnist or mnist_of(config)
+    if config.data.startswith("published") and is_of_mnists_size(mnist):
         return published(mnist)[1]
     rng = keys.generator(TEST_SEED, "test canvases")
     return cluttered(mnist.test_images, mnist.test_labels, config.test_size, rng, **_clutter(config))
 
 
-def _mnist(config: Config) -> Mnist:
+def canvases_for(agent: Agent, split: Split, folder: Path | None = None) -> Canvases:
+    """The canvases that an agent is measured on.
+
+    Where the run's own folder no longer holds what the agent was trained on, a warning says so: the numbers are right
+    for what lies there now, but validation digits may then be among those that were trained on.
+
+    Args:
+        split: test, or the training canvases held out for validation.
+        folder: of other digits, in the place of the run's own.
+    """
+    config = agent.config if folder is None else dataclasses.replace(agent.config, mnist=str(folder))
+    mnist = mnist_of(config)
+    if folder is None and agent.trained_on and agent.trained_on != mnist.digest():
+        warn(f"{config.mnist}: not the digits that this agent was trained on; it is shown those that lie there now")
+    return canvases_for_testing(config, mnist) if split == "test" else Source(config, mnist).validation
+
+
+def warn_of_prior(config: Config, mnist: Mnist) -> None:
+    """Say so, once, if classes are far from equally frequent, as every reward takes them to be.
+
+    MNIST's own are not quite (9.0 to 11.2 %), and the paper's rewards take 1/10 nevertheless.
+    """
+    shares = np.bincount(mnist.train_labels, minlength=CLASSES) / len(mnist.train_labels)
+    if not (shares.min() >= 0.5 / CLASSES and shares.max() <= 2 / CLASSES):
+        least, most = shares.argmin(), shares.argmax()
+        _warn_once(
+            f"{config.mnist}: {shares[least]:.1%} of the training digits are labelled {least}, {shares[most]:.1%} "
+            f"{most}; rewards take each of {CLASSES} classes for equally frequent"
+        )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warn(message)
+
+
+def mnist_of(config: Config) -> Mnist:
+    """The digits that a config names."""
     return load_mnist(Path(config.mnist) if config.mnist else None)
 
 

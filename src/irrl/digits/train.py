@@ -8,18 +8,18 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from irrl import checkpoint, keys, rewards
-from irrl.devices import AXIS, mesh, my_share, on_every, summed_over_parts
+from irrl import checkpoint, keys, learning, rewards
+from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
 from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
-from irrl.digits.source import Epoch, Source
+from irrl.digits.source import Epoch, Source, warn_of_prior
 from irrl.errors import UserError
-from irrl.learning import check_finite, check_reward, means, zero_sums
+from irrl.learning import check_finite, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
 from irrl.run import MemoryRun, Run
 
@@ -117,7 +117,7 @@ def loss(
     if oracle is not None:
         seen = rolled.sensor_inputs[..., : config.glimpse_features]
         judged = answers(oracle, perceive(oracle, seen, rolled.locations, config.patch), rolled, config)
-    reward = rewards.get(config.reward)(judged, targets, 1 / CLASSES)
+    reward = rewards.pay(rewards.get(config.reward), judged, targets, 1 / CLASSES, config.reward)
     if config.reward_gradient == "stop":
         reward = jax.lax.stop_gradient(reward)
     correct = outputs.log_probs[-1].argmax(-1) == labels
@@ -170,12 +170,14 @@ def less_latency(
     return reward + LATENCY_WEIGHT * late * scale
 
 
-def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle: Params | None) -> TrainState:
+def train_step(
+    state: TrainState, epoch: Epoch, row: Row, root: Key[Array, ""], config: Config, oracle: Params | None
+) -> TrainState:
     """One batch: run the agent, replay it for the gradient, take an Adam step.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
     """
-    key = keys.key(config.seed, "rollout", state.step)
+    key = keys.key(root, "rollout", state.step)
     draws = draw(config, config.batch, key=key, explore=True)
 
     def gradient_of(index, weights, draws):
@@ -197,20 +199,46 @@ def train_step(state: TrainState, epoch: Epoch, row: Row, config: Config, oracle
     )
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
 def train_steps(
     state: TrainState, epoch: Epoch, start: Row, stop: Row, *, config: Config, oracle: Params | None = None
 ) -> TrainState:
     """Steps `start` to `stop` of an epoch in one compiled loop, on every device of `mesh(config.batch)`."""
+    return _train_steps(state, epoch, start, stop, keys.root(config.seed), oracle, config.program)
 
-    def loop(state, epoch, start, stop, oracle):
-        return jax.lax.fori_loop(start, stop, lambda row, state: train_step(state, epoch, row, config, oracle), state)
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def _train_steps(
+    state: TrainState,
+    epoch: Epoch,
+    start: Row,
+    stop: Row,
+    root: Key[Array, ""],
+    oracle: Params | None,
+    config: Config,
+) -> TrainState:
+    def loop(state, epoch, start, stop, root, oracle):
+        def step(row, state):
+            return train_step(state, epoch, row, root, config, oracle)
+
+        return jax.lax.fori_loop(start, stop, step, state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, epoch, start, stop, oracle)
+    return split(state, epoch, start, stop, root, oracle)
 
 
+def check_reward(config: Config) -> None:
+    """Try the reward as `loss` will call it.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    answers = config.most_glimpses if config.credit == "every" else 1
+    batch = answers, rows_at_once(config.batch, config.part)
+    learning.check_reward(config.reward, batch, CLASSES, leak=config.reward_gradient == "leak")
+
+
+@in_32_bits
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
@@ -221,21 +249,25 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
             checkpoint from before stands.
     """
-    check_reward(config.reward, CLASSES, "canvases")
+    check_reward(config)
     run = run or MemoryRun()
     source = source or Source(config)
     steps = source.steps_per_epoch
     state, best = initial_state(config, steps), -1.0
     oracle = oracle_of(config)
-    paid_by = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
+    given = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
+    if config.mnist:
+        given["mnist"] = source.mnist.digest()
+        warn_of_prior(config, source.mnist)
     if restored := run.restore():
         if not any(name.startswith("optimizer.") for name in restored.arrays):
             raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
         state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
-        if restored.state.get("oracle", paid_by.get("oracle")) != paid_by.get("oracle"):
-            raise UserError(f"--oracle {config.oracle}: its weights are not those with which this run began")
+        for name, what in (("oracle", "weights"), ("mnist", "digits")):
+            if restored.state.get(name, given.get(name)) != given.get(name):
+                raise UserError(f"--{name} {getattr(config, name)}: its {what} are not those with which this run began")
     elif config.keep_every:
-        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | paid_by, best=False, keep=True)
+        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | given, best=False, keep=True)
     state, oracle = on_every(mesh(config.batch), (state, oracle))
 
     while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
@@ -256,7 +288,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
         keep = finished and config.keep_every > 0 and number % config.keep_every == 0
         if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
-            progress = {"step": step, "epoch": step // steps, "best": best} | paid_by
+            progress = {"step": step, "epoch": step // steps, "best": best} | given
             run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
     return state.params
 

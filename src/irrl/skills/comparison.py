@@ -36,7 +36,7 @@ def _curve(settings: Mapping[str, Any]) -> Curve | None:
 
 STUDY = Study(
     task="skills",
-    defaults=asdict(Config()),
+    config=Config,
     free=FREE,
     unit="iteration",
     score="effective_skills",

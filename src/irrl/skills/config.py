@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from irrl.errors import UserError
-from irrl.settings import check_positive, check_range, check_share, check_types, preset_of
-from irrl.skills.four_rooms import rooms_of
+from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, preset_of
+from irrl.skills.four_rooms import ACTIONS, rooms_of
+
+MOST_TABLE_BYTES = 400_000_000
+"""Of a run's tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,14 @@ class Config:
         check_types(self)
         for name in ("iterations", "log_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 1)
-        for name in ("steps", "ensemble", "batch"):
-            check_range(name, getattr(self, name), 1, 100_000)
+        if self.iterations > MOST_ROWS * self.log_every:
+            raise UserError(
+                f"--log-every {self.log_every} makes {self.iterations // self.log_every:,} rows of metrics in "
+                f"--iterations {self.iterations}; there can be {MOST_ROWS:,} at most"
+            )
+        check_range("steps", self.steps, 1, 10_000)
+        check_range("ensemble", self.ensemble, 1, 1_000)
+        check_range("batch", self.batch, 1, 100_000)
         check_range("skills", self.skills, 2, 6_000)  # softmax sums so many of exp(80) without overflow
         check_range("keep_every", self.keep_every, 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -65,7 +74,13 @@ class Config:
         check_positive("disdain", self.disdain, or_zero=True)
         if self.disdain and self.ensemble == 1:
             raise UserError("--disdain pays for disagreement: it needs an --ensemble of at least 2")
-        rooms_of(self.rooms)
+        states = len(rooms_of(self.rooms).cells)
+        size = 4 * self.skills * states * (2 * len(ACTIONS) + self.ensemble)
+        if size > MOST_TABLE_BYTES:
+            raise UserError(
+                f"--skills {self.skills}, --ensemble {self.ensemble} and rooms of {states:,} cells make tables of "
+                f"{size:,} bytes; they can have {MOST_TABLE_BYTES:,} at most"
+            )
 
 
 FREE = frozenset({"iterations", "log_every", "checkpoint_every", "keep_every"})

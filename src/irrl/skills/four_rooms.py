@@ -1,13 +1,18 @@
 """The grid world: rooms drawn as text, their free cells as states, and where each action leads."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from irrl.errors import UserError
+from irrl.files import read_file
+from irrl.settings import MOST_TEXT
+
+MOST_CELLS = 100_000
+"""Free cells of a map."""
 
 SMALL = """
 #######
@@ -55,31 +60,27 @@ class FourRooms:
     @cached_property
     def cells(self) -> Int[np.ndarray, "states 2"]:
         """Row and column of each state."""
-        free = [(r, c) for r, row in enumerate(self.rows) for c, cell in enumerate(row) if cell == " "]
-        return np.array(free, int).reshape(-1, 2)
+        cells = np.frombuffer("".join(self.rows).encode("ascii"), "S1").reshape(len(self.rows), -1)
+        return np.argwhere(cells == b" ")
 
     @cached_property
     def dynamics(self) -> Int[np.ndarray, "states actions"]:
         """The state that follows each action."""
-        number = {(int(r), int(c)): state for state, (r, c) in enumerate(self.cells)}
-        return np.array(
-            [
-                [number.get((r + down, c + right), here) for down, right in ACTIONS.values()]
-                for (r, c), here in number.items()
-            ]
-        )
+        here = np.arange(len(self.cells))
+        number = self.picture(here)
+        after = np.stack([number[tuple((self.cells + move).T)] for move in ACTIONS.values()], axis=-1)
+        return np.ascontiguousarray(np.where(after < 0, here[:, None], after))
 
     @cached_property
     def distance(self) -> Int[np.ndarray, "states"]:
         """Steps from state 0; -1 for a state that cannot be reached."""
-        distance = np.full(len(self.cells), -1)
-        distance[0], front, step = 0, np.array([0]), 0
-        while len(front):
-            step += 1
-            after = np.unique(self.dynamics[front])
-            front = after[distance[after] < 0]
-            distance[front] = step
-        return distance
+        after, distance, reached = self.dynamics.tolist(), [0] + [-1] * (len(self.cells) - 1), [0]
+        for state in reached:  # it grows meanwhile: breadth first
+            for each in after[state]:
+                if distance[each] < 0:
+                    distance[each] = distance[state] + 1
+                    reached.append(each)
+        return np.array(distance)
 
     def picture(self, values: Shaped[np.ndarray, "states"], wall: int = -1) -> Shaped[np.ndarray, "rows columns"]:
         """A number a state, laid out as the map is; walls get `wall`."""
@@ -92,9 +93,11 @@ def parse(text: str, where: str) -> FourRooms:
     """Read a map; empty lines round it do not count.
 
     Raises:
-        UserError: another character than `#` and space, ragged rows, an open border, no free cell, or one that cannot
-            be reached; the message names `where` and the row, from 1.
+        UserError: another character than `#` and space, ragged rows, an open border, no free cell, one that cannot be
+            reached, or more than `MOST_CELLS`; the message names `where` and the row, from 1.
     """
+    if len(text) > MOST_TEXT:
+        raise UserError(f"{where}: {len(text):,} characters; a map can have {MOST_TEXT:,} at most")
     lines = text.split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     rows = [line.rstrip("\r") for line in lines[first:]]
@@ -118,6 +121,8 @@ def parse(text: str, where: str) -> FourRooms:
     rooms = FourRooms(tuple(rows))
     if not len(rooms.cells):
         raise UserError(f"{where}, rows {first + 1} to {first + len(rows)}: no free cell (space) inside the walls")
+    if len(rooms.cells) > MOST_CELLS:
+        raise UserError(f"{where}: {len(rooms.cells):,} free cells; a map can have {MOST_CELLS:,} at most")
     if (rooms.distance < 0).any():
         row, column = rooms.cells[np.argmax(rooms.distance < 0)]
         raise UserError(
@@ -135,12 +140,15 @@ def read_rooms(name: str) -> str:
     if name in ROOMS:
         return name
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(Path(name), MOST_TEXT).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UserError as error:
+        raise UserError(f"--rooms {error}") from error
+    except (OSError, ValueError) as error:  # not there, or not text; or a name that no file can have
         raise UserError(f"--rooms {name}: neither small, large, nor a text file with a map ({error})") from error
     return "\n".join(parse(text, name).rows)
 
 
+@lru_cache(maxsize=4)
 def rooms_of(rooms: str) -> FourRooms:
-    """The map that a config names or holds."""
+    """The map that a config names or holds: never a file's name, for the config may be a stranger's."""
     return parse(ROOMS.get(rooms, rooms), "--rooms")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from irrl.skills.code_cache import kept
+
 ACTIONS = 5
 """Stay, up, down, left, right."""
 
@@ -24,7 +26,7 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 def compiled(function: Callable) -> Callable:
     """Decorate a function of the kernel; compiled code stays on the disk."""
     # What wraps a function to check its types is not for Numba.
-    return njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")(inspect.unwrap(function))
+    return kept(njit(nogil=True, fastmath=FASTMATH, error_model="numpy")(inspect.unwrap(function)))
 
 
 class Tables(NamedTuple):

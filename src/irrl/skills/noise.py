@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from irrl.comparison import Group, groups_of
-from irrl.figures import COLORS, OTHER_COLORS
+from irrl.figures import COLORS, OTHER_COLORS, drawable
 from irrl.skills.comparison import STUDY
 from irrl.skills.evaluate import NOISE_REWARDS
 
@@ -42,10 +42,10 @@ def noise_figure(runs: Sequence[Path]) -> Figure:
         for name, (means, variances) in rewards.items():
             # Linear rewards, clipped or not, are nearly alike: the one must be seen through the other.
             style = {"color": COLORS.get(name) or next(others), "linewidth": 3.5 if name == "linear" else 1.3}
-            axes[1].plot(group.at, means[row].scores.mean(axis=0), label=name, **style)
+            axes[1].plot(group.at, means[row].scores.mean(axis=0), label=drawable(name), **style)
             axes[2].plot(group.at, np.sqrt(variances[row].scores).mean(axis=0), **style)
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
-        axes[0].set(title=f"{group.label} ({seeds})", ylabel="discriminator noise q - p")
+        axes[0].set(title=drawable(f"{group.label} ({seeds})"), ylabel="discriminator noise q - p")
         axes[1].set(ylabel="reward noise: bias")
         axes[1].set_yscale("symlog", linthresh=0.01)
         axes[2].set(ylabel="reward noise: standard deviation")

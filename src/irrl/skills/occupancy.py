@@ -1,7 +1,6 @@
 """What a trained run does: its numbers over seeds, and pictures of where its skills go."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,16 @@ from matplotlib.figure import Figure
 
 from irrl import checkpoint
 from irrl.errors import UserError
-from irrl.files import check_folder, replace_by
+from irrl.figures import drawable, write_picture
+from irrl.files import check_folder
 from irrl.films import write_mp4
-from irrl.run import kept_checkpoints, read_config
+from irrl.loading import checkpoint_of
+from irrl.run_folder import kept_checkpoints, read_config
 from irrl.seeds import run_folders
 from irrl.settings import check_range
 from irrl.skills.config import FREE, Config
-from irrl.skills.evaluate import Agent, agent_of, ceiling, effective_skills, measure, occupancy
+from irrl.skills.evaluate import Trained, agent_of, ceiling, effective_skills, last_occupancy, measure, restored, walk
 from irrl.skills.four_rooms import FourRooms, rooms_of
-from irrl.skills.kernel import Tables
 from irrl.skills.train import initial_tables
 
 EPSILON = 0.005
@@ -31,39 +31,44 @@ COLOR_SCALE = (0.0, 0.1)
 """Of the occupancy figure, the same before and after (Li et al. 2023)."""
 
 
-def agent_at(folder: Path, iteration: int | None = None) -> tuple[Agent, Config, FourRooms, int]:
+def agent_at(folder: Path, iteration: int | None = None) -> Trained:
     """A run's agent at an iteration whose checkpoint it kept (0 is before training), the last one by default.
-
-    Returns:
-        The agent, its config and map, and the iteration.
 
     Raises:
         UserError: there is no such run or checkpoint, or it is damaged.
     """
-    try:
-        config = Config(**read_config(folder, "skills"))
-    except TypeError as error:
-        raise UserError(f"{folder}: settings that this version of irrl does not know: {error}") from None
+    config = read_config(folder, "skills", Config)
     rooms = rooms_of(config.rooms)
     if iteration == 0:
-        return agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0
+        return Trained(agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0)
     kept = kept_checkpoints(folder, "iteration")
     path = folder / "last.safetensors" if iteration is None else kept.get(iteration, folder / "last.safetensors")
     if not path.exists():
         raise UserError(f"{folder}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
-    saved = checkpoint.load(path)
-    asked = {name: value for name, value in asdict(config).items() if name not in FREE}
-    made = {**asdict(Config()), **saved.state.get("config", {})}
-    if saved.state.get("task") != "skills" or asked != {name: made[name] for name in asked}:
+    found = agent_in(path)
+    if any(getattr(found.config, name) != value for name, value in asdict(config).items() if name not in FREE):
         raise UserError(f"{path}: not of the run whose config.json lies there")
-    if iteration not in (None, saved.state["iteration"]):
+    if iteration not in (None, found.iteration):
         known = ", ".join(f"{number:,}" for number in kept) or "none"
         raise UserError(
-            f"{folder}: no checkpoint of iteration {iteration:,} (the last is {saved.state['iteration']:,}; "
+            f"{folder}: no checkpoint of iteration {iteration:,} (the last is {found.iteration:,}; "
             f"kept by --keep-every: {known})"
         )
-    agent = agent_of(Tables(**saved.arrays), config, rooms)
-    return agent, config, rooms, saved.state["iteration"]
+    return found
+
+
+def agent_in(path: Path) -> Trained:
+    """The agent in a checkpoint file, or the packaged one of that name.
+
+    Raises:
+        UserError: there is none, it is damaged, or of another task.
+    """
+    path = checkpoint_of(path)
+    saved = checkpoint.load(path)
+    try:
+        return restored(saved)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 METRICS = ("effective_skills", "effective_skills_exact", "distinct_terminal_states", "mutual_information_nats")
@@ -76,26 +81,32 @@ def test(path: Path, seed: int) -> dict[str, Any]:
     Seeds whose training has not come to a checkpoint yet are left out.
 
     Args:
-        path: a run's folder, or that of several seeds.
+        path: a run's folder, or that of several seeds; or a checkpoint file.
         seed: draws the sampled episodes.
 
     Raises:
         UserError: there is no checkpoint, or the seeds had different settings.
     """
     check_range("seed", seed, 0, 2**32 - 1)
-    folders = [folder for folder in run_folders([path]) if (folder / "last.safetensors").exists()]
-    if not folders:
-        raise UserError(f"{path}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
+    if path.is_dir():
+        folders = [folder for folder in run_folders([path]) if (folder / "last.safetensors").exists()]
+        if not folders:
+            raise UserError(
+                f"{path}: no checkpoint there: it was not trained to one yet, or only its metrics were kept"
+            )
+        found = map(agent_at, folders)
+    else:
+        found = [agent_in(path)]
     each, settings, highest = {}, None, 0.0
-    for folder in folders:
-        agent, config, rooms, iteration = agent_at(folder)
+    for agent, config, rooms, iteration in found:
         alike = {name: value for name, value in asdict(config).items() if name not in FREE | {"seed"}}
         if settings not in (None, alike):
             raise UserError(f"{path}: its seeds had different settings: give one of their folders")
         settings, highest = alike, ceiling(rooms, config.skills, config.steps)
         # Each seed of training draws episodes of its own, or the sampling error would not average out.
-        measured = measure(agent, config, np.random.default_rng([seed, config.seed, iteration]))
-        each[str(config.seed)] = {name: measured[name] for name in METRICS} | {"iteration": iteration}
+        final = last_occupancy(agent, config.epsilon)
+        measured = measure(agent, final, config, np.random.default_rng([seed, config.seed, iteration]))
+        each[str(config.seed)] = measured | {"iteration": iteration}
     means = {name: float(np.mean([row[name] for row in each.values()])) for name in METRICS}
     return means | {"ceiling": highest, "seeds": each}
 
@@ -113,45 +124,42 @@ def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> lis
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    agent, config, rooms, at = agent_at(folder, iteration)
-    start = agent_at(folder, 0)[0]
+    # Read once: while the run trains on, its last checkpoint is replaced.
+    last = agent_at(folder, iteration)
+    start = agent_at(folder, 0)
     out = folder / "figures" if out is None else out
     check_folder(out)
-    frames = [0, *(number for number in kept_checkpoints(folder, "iteration") if iteration is None or number <= at)]
-    if frames[-1] < at:
-        frames.append(at)
-    pictures = [_frame(folder, number) for number in frames] if len(frames) > 2 else []
+    kept = [number for number in kept_checkpoints(folder, "iteration") if number < last.iteration]
+    stages = [start, *(agent_at(folder, number) for number in kept), last]
+    pictures = [_frame(stage) for stage in stages] if kept else []
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "occupancy.png", out / "skills.png"]
-    _save(_occupancy_figure(rooms, start, agent, at), written[0])
-    _save(_skills_figure(rooms, agent, config, at), written[1])
+    write_picture(_occupancy_figure(start, last), written[0], dpi=130)
+    write_picture(_skills_figure(last), written[1], dpi=130)
     if pictures:
         film = out / "skills.mp4"
-        replace_by(film, partial(write_mp4, pictures, milliseconds=300, last_milliseconds=3000))
+        write_mp4(pictures, film, milliseconds=300, last_milliseconds=3000)
         written.append(film)
     return written
 
 
-def _save(figure: Figure, path: Path) -> None:
-    replace_by(path, partial(figure.savefig, format="png", dpi=130))
-
-
-def _frame(folder: Path, iteration: int) -> np.ndarray:
+def _frame(stage: Trained) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    agent, config, rooms, at = agent_at(folder, iteration)
-    canvas = FigureCanvasAgg(_skills_figure(rooms, agent, config, at))
+    canvas = FigureCanvasAgg(_skills_figure(stage))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def _occupancy_figure(rooms: FourRooms, before: Agent, after: Agent, iteration: int) -> Figure:
+def _occupancy_figure(before: Trained, after: Trained) -> Figure:
     figure = Figure(figsize=(7, 6.4), layout="constrained")
     axes = figure.subplots(2, 2)
-    for column, (agent, title) in enumerate(((before, "before training"), (after, f"after {iteration:,} iterations"))):
-        path = occupancy(agent, EPSILON).mean(axis=1)
+    for column, (stage, title) in enumerate(
+        ((before, "before training"), (after, f"after {after.iteration:,} iterations"))
+    ):
+        path = np.stack([now.mean(axis=0) for now in walk(stage.agent, EPSILON)])
         for row, (values, what) in enumerate(((path.mean(axis=0), "all steps"), (path[-1], "last states"))):
-            _map(axes[row, column], rooms, values)
+            _map(axes[row, column], stage.rooms, values)
             axes[row, column].set_title(f"{what}, {title}", fontsize=10)
     figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.6, label="share of visits", extend="max")
     return figure
@@ -164,9 +172,10 @@ def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, "states"]) -> N
     axes.imshow(picture, cmap=colors, vmin=COLOR_SCALE[0], vmax=COLOR_SCALE[1])
 
 
-def _skills_figure(rooms: FourRooms, agent: Agent, config: Config, iteration: int) -> Figure:
+def _skills_figure(stage: Trained) -> Figure:
     """The number of each skill, where its greedy episode ends; a cell is the lighter, the surer its skills are told."""
-    ends = occupancy(agent, 0.0)[-1].argmax(-1)
+    agent, config, rooms, iteration = stage
+    ends = last_occupancy(agent, 0.0).argmax(-1)
     told = np.exp(agent.log_probs[ends, np.arange(config.skills)])
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axes = figure.subplots()
@@ -174,7 +183,7 @@ def _skills_figure(rooms: FourRooms, agent: Agent, config: Config, iteration: in
     axes.set(xticks=[], yticks=[])
     effective = effective_skills(agent, np.arange(config.skills), ends)
     axes.set_title(
-        f"{config.reward}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
+        f"{drawable(config.reward)}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
         f"{len(np.unique(ends))} last states\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,

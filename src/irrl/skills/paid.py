@@ -10,8 +10,8 @@ import numpy as np
 from numba import cfunc, njit, types
 
 from irrl import rewards
-from irrl.errors import UserError
-from irrl.rewards import LOG_FLOOR, Accuracy, Clipped, GeneralisedReward, SignedAccuracy
+from irrl.errors import UserError, reason
+from irrl.rewards import LOG_FLOOR, Accuracy, Clipped, GeneralisedReward, Reward, SignedAccuracy
 
 SIGNATURE = types.float64(types.float64, types.boolean)
 
@@ -22,6 +22,8 @@ class CompiledReward(NamedTuple):
     pay: Any
     by_argmax: bool
     """whether it asks for the second"""
+    plain: Reward
+    """what was compiled"""
 
 
 def compile_reward(name: str, skills: int) -> CompiledReward:
@@ -34,34 +36,31 @@ def compile_reward(name: str, skills: int) -> CompiledReward:
     try:
         reward = rewards.get(name)
         compiled = cfunc(SIGNATURE, error_model="numpy")(_scalar(reward, float(-np.log(skills))))
-        _check_same(reward, compiled, skills)
+        _check_same(name, reward, compiled, skills)
+    except KeyboardInterrupt:
+        raise
     except ValueError as error:
         raise UserError(str(error)) from None
-    except Exception as error:  # Numba, and a user's own g, may raise anything
-        lines = [line.strip() for line in str(error).splitlines()]
-        reason = next(
-            (line for line in lines if line and not line.startswith(("Failed in", "-"))), type(error).__name__
-        )
+    except BaseException as error:  # Numba, and a user's own g, may raise anything
+        lines = (line.strip() for line in str(error).splitlines())
+        said = next((line for line in lines if line and not line.startswith(("Failed in", "-"))), reason(error))
         raise UserError(
-            f"the reward {name!r} cannot be compiled by Numba ({reason}): keep g to arithmetic, self's fields and xp's "
+            f"the reward {name!r} cannot be compiled by Numba ({said}): keep g to arithmetic, self's fields and xp's "
             "functions"
         ) from error
-    return CompiledReward(compiled, _innermost(reward) in (Accuracy, SignedAccuracy))
+    return CompiledReward(compiled, _innermost(reward) in (Accuracy, SignedAccuracy), reward)
 
 
-def _check_same(reward: Any, compiled: Any, skills: int) -> None:
+def _check_same(name: str, reward: Any, compiled: Any, skills: int) -> None:
     """Compare with the reward as it is, of probabilities from 1 down to 0."""
     probability = np.array([1.0, 0.7, 1 / skills, 0.01, 0.0])
     rest = np.repeat(((1 - probability) / (skills - 1))[:, None], skills - 1, axis=1)
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.concatenate([probability[:, None], rest], axis=1))
-    try:
-        wanted = reward(log_probs, np.zeros(len(probability), int), 1 / skills)
-    except Exception as error:
-        raise ValueError(f"the reward {reward!r} fails for an array: {type(error).__name__}: {error}") from error
+    wanted = rewards.pay(reward, log_probs, np.zeros(len(probability), int), 1 / skills, name)
     found = [compiled.ctypes(row[0], int(row.argmax() == 0)) for row in log_probs]
     if not np.allclose(found, wanted, rtol=1e-6, atol=1e-9, equal_nan=True):
-        raise ValueError(f"the reward {reward!r} pays {wanted} for q = {probability}, but compiled {np.array(found)}")
+        raise ValueError(f"the reward {name!r} pays {wanted} for q = {probability}, but compiled {np.array(found)}")
 
 
 def _innermost(reward: Any) -> type:

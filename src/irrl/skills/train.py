@@ -4,16 +4,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from irrl import keys
-from irrl.errors import UserError
+from irrl.checkpoint import unflatten
+from irrl.errors import UserError, printable
+from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.config import Config
-from irrl.skills.evaluate import agent_of, measure
+from irrl.skills.evaluate import agent_of, last_occupancy, measure, noise, tables_like
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
@@ -55,7 +58,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
 
     Args:
-        stopping: whether to save and return; by default, whether `run` was asked to.
+        stopping: whether to save and return, as if `run` had been asked to.
 
     Raises:
         UserError: the reward cannot be used, or a table became NaN or infinite; the last checkpoint from before stands.
@@ -64,7 +67,8 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
     tables, settings, iteration = initial_tables(config, rooms), kernel_settings(config, reward), 0
     if restored := run.restore():
-        tables, iteration = Tables(**restored.arrays), restored.state["iteration"]
+        # Compiled code trusts the shapes: it would write outside an array.
+        tables, iteration = unflatten(tables_like(config, rooms), restored.arrays), restored.state["iteration"]
     batch = kernel.empty_batch(tables, settings)
     look, first, began, stop = 1, iteration, time.perf_counter(), False
 
@@ -85,11 +89,11 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
         if iteration % config.log_every == 0 or iteration == config.iterations:
             seconds = time.perf_counter() - began
             pace = {"seconds": seconds, "microseconds_per_iteration": 1e6 * seconds / (iteration - first)}
-            run.log(row(tables, config, rooms, iteration) | pace)
+            run.log(row(tables, config, rooms, iteration, reward.plain) | pace)
             first, began = iteration, time.perf_counter()
             tables.paid[:] = 0
         keep = config.keep_every > 0 and iteration % config.keep_every == 0
-        stop = run.stop_requested if stopping is None else stopping()
+        stop = run.stop_requested or (stopping is not None and stopping())
         if keep or stop or iteration % config.checkpoint_every == 0 or iteration == config.iterations:
             state = {"step": iteration, "iteration": iteration}
             run.save(tables._asdict(), state, best=False, keep=keep)
@@ -123,19 +127,26 @@ def train_all(
             with open_run(config) as run:
                 train(config, run, stopping)
         except (UserError, OSError) as error:
-            sys.stderr.write(f"seed {config.seed}: {error}\n")  # at once: other seeds write lines too
+            with suppress(OSError):
+                sys.stderr.write(f"seed {config.seed}: {printable(error)}\n")  # at once: other seeds write lines too
             return error
 
     with ThreadPoolExecutor(threads) as pool:
         return [error for error in pool.map(train_one, configs) if error]
 
 
-def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int) -> dict[str, Any]:
-    """One row of metrics: what was paid since the last one, and `measure` of the agent as it is."""
+def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, Any]:
+    """One row of metrics: what was paid since the last one, `measure` of the agent as it is, and its noise.
+
+    Args:
+        own: the training's reward.
+    """
     iterations, reward, bonus = tables.paid.tolist()
     rng = keys.generator(config.seed, "evaluation", iteration)
     paid = {"step": iteration, "iteration": iteration, "reward": reward / iterations, "bonus": bonus / iterations}
-    return paid | measure(agent_of(tables, config, rooms), config, rng)
+    agent = agent_of(tables, config, rooms)
+    final = last_occupancy(agent, config.epsilon)
+    return paid | measure(agent, final, config, rng) | noise(agent, final, config, own)
 
 
 def next_multiple(number: int, every: int) -> int:

@@ -1,0 +1,181 @@
+"""What stands in a run's folder, read with care, for it may be a stranger's; and who may write there."""
+
+import errno
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, fields
+from functools import cache
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+from irrl.errors import UserError, printable, warn
+from irrl.files import TEMPORARY_SUFFIX, check_ordinary, parse_json, read_file
+from irrl.seeds import check_single
+from irrl.settings import config_from
+
+C = TypeVar("C")
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+"""What file systems say that have no locks."""
+
+MOST_JSON_BYTES, MOST_METRICS_BYTES = 16 << 20, 256 << 20
+"""Of a config or a list of starts, and of a metrics file."""
+
+MOST_STEPS = 2**53
+"""That a checkpoint or a row can tell of."""
+
+
+def kept_checkpoints(folder: Path, unit: str) -> dict[int, Path]:
+    """The checkpoints that a run kept for good, by epoch (or whatever its unit), in order."""
+    found = {path.stem.removeprefix(f"{unit}-"): path for path in folder.glob(f"{unit}-*.safetensors")}
+    return dict(sorted((int(number), path) for number, path in found.items() if re.fullmatch("[0-9]{1,15}", number)))
+
+
+def read_config(folder: Path, task: str, kind: type[C]) -> C:
+    """The config of the run in `folder`.
+
+    Args:
+        kind: the task's config dataclass.
+
+    Raises:
+        UserError: there is none, or it is no config of this task.
+    """
+    return config_from(kind, _recorded(folder, task), folder / "config.json")
+
+
+def read_settings(folder: Path, task: str, kind: type) -> dict[str, Any]:
+    """The settings of the run in `folder`, to compare it with others. Those of a later irrl are kept, as text.
+
+    Raises:
+        UserError: as for `read_config`.
+    """
+    recorded = _recorded(folder, task)
+    names = {field.name for field in fields(kind)}
+    known = {name: value for name, value in recorded.items() if name in names}
+    later = {printable(name)[:60]: printable(value)[:60] for name, value in recorded.items() if name not in names}
+    return asdict(config_from(kind, known, folder / "config.json")) | later
+
+
+def _recorded(folder: Path, task: str) -> dict[str, Any]:
+    check_single(folder)
+    recorded = read_json(folder / "config.json", otherwise={})
+    if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
+        raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")
+    return recorded["config"]
+
+
+def check_progress(path: Path, state: Mapping[str, Any], unit: str) -> None:
+    """Refuse a state that does not say how far its run is."""
+    for name in ("step", unit):
+        if not _is_count(state.get(name)):
+            raise UserError(f"{path}: not the checkpoint of a run: its {name} is {str(state.get(name))[:40]}")
+    best = state.get("best", 0.0)
+    if isinstance(best, bool) or not isinstance(best, int | float) or not -1 <= best <= 1:
+        raise UserError(f"{path}: not the checkpoint of a run: its best is {str(best)[:40]}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_STEPS
+
+
+def read_json(path: Path, otherwise: Any) -> Any:
+    """Read a file that holds the kind of value `otherwise` is, which stands for a file that does not."""
+    with suppress(OSError, ValueError):
+        found = parse_json(read_file(path, MOST_JSON_BYTES))
+        return found if isinstance(found, type(otherwise)) else otherwise
+    return otherwise
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a metrics file: rows of numbers by name. Lines that hold none are passed over, with one warning.
+
+    Raises:
+        UserError: it is no file, or too large.
+    """
+    try:
+        lines = read_file(path, MOST_METRICS_BYTES).splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path}: cannot read these metrics: {error.strerror}") from error
+    rows = [row for row in map(_row, lines) if row is not None]
+    if len(rows) < len(lines):
+        warn(f"{path}: passed over {len(lines) - len(rows)} of {len(lines)} lines that are no rows of metrics")
+    return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    with suppress(ValueError):
+        row = parse_json(line)
+        if isinstance(row, dict) and _is_count(row.get("step")) and all(map(_is_number, row.values())):
+            return row
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def lock_folder(folder: Path) -> TextIOWrapper:
+    """Make the folder and lock it; the operating system frees the lock however this process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    if path.exists():
+        check_ordinary(path, MOST_JSON_BYTES)
+    lock = open(path, "a")  # noqa: SIM115
+    try:
+        if not _try_lock(lock):
+            raise UserError(f"{folder}: another training is running in this folder: wait, or choose another")
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _try_lock(lock: TextIOWrapper) -> bool:
+    """Whether nobody else holds it; where there are no locks, one line says so, and it is taken for free."""
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        _warn_of_no_locks()
+    return True
+
+
+@cache
+def _warn_of_no_locks() -> None:
+    warn("no locks here: nothing keeps two trainings in one folder apart; see to it that there is only one")
+
+
+def clear(folder: Path) -> None:
+    """`sweep`, unless somebody is at work there, or it may not be written."""
+    with suppress(UserError, OSError), lock_folder(folder):
+        sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Clear away what killed processes left half-written, and folders that stand where a checkpoint belongs."""
+    for stale in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        if not stale.is_dir() or stale.is_symlink():
+            stale.unlink(missing_ok=True)
+            continue
+        try:
+            lock_folder(stale).close()  # an import that is still at work holds it
+        except UserError:
+            continue
+        shutil.rmtree(stale, ignore_errors=True)
+    for name in ("last", "previous", "best"):
+        path = folder / f"{name}.safetensors"
+        if path.is_dir():
+            aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.folder")
+            path.rename(aside)
+            warn(f"{path}: a folder, where a checkpoint belongs; it is now {aside.name}")

@@ -1,0 +1,1 @@
+"""Generators of hostile inputs, and what checks the answers to them."""

@@ -1,0 +1,97 @@
+"""How a training ends that is stopped from outside: it saves first, whatever the task and whoever asks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from irrl.checkpoint import load
+from kill_and_resume import command, rows_logged
+
+TASKS = ("digits", "skills", "counting")
+ROWS = 100_000
+"""More than any test waits for."""
+
+
+def started(task, folder, **options):
+    """A training in the background that has logged a row, and its folder."""
+    out = folder / "run"
+    process = subprocess.Popen(
+        command(task, folder, out, ROWS), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+    until = time.monotonic() + 120
+    while not rows_logged(out):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return process, out
+
+
+def assert_saved(out):
+    rows = rows_logged(out)
+    saved = load(out / "last.safetensors").state
+    assert saved["step"] > 0
+    assert rows < ROWS
+    assert not list(out.glob(".*.irrl-tmp"))
+
+
+@pytest.mark.parametrize(("task", "number"), [*((task, signal.SIGHUP) for task in TASKS), ("counting", signal.SIGTERM)])
+def test_a_closed_terminal_and_a_polite_kill_save_first(tmp_path, task, number):
+    process, out = started(task, tmp_path)
+    process.send_signal(number)
+    assert "stopped and saved; go on with" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert_saved(out)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_closed_stderr_saves_first(tmp_path, task):
+    process, out = started(task, tmp_path)
+    process.stderr.close()
+    process.stdout.close()
+    # Plain lines of skills are ten seconds apart.
+    assert process.wait(timeout=60) in (130, 141)
+    assert_saved(out)
+
+
+def test_ignored_signals_stay_ignored(tmp_path):
+    """As under nohup, and in what a script runs in the background."""
+
+    def ignore():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process, out = started("skills", tmp_path, preexec_fn=ignore)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+    rows = rows_logged(out)
+    while rows_logged(out) < rows + 20:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("task", ["digits", "skills"])
+def test_ctrl_c_again_and_again_shows_no_traceback(tmp_path, task):
+    process, _ = started(task, tmp_path)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    error = process.communicate()[1]
+    assert "Traceback" not in error and "Exception ignored" not in error
+    assert process.returncode in (130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize("words", ["digits train --help", "counting prospects --scenes 8", "--version"])
+def test_output_that_nobody_reads_to_the_end_ends_silently(words):
+    words = [sys.executable, "-m", "irrl", *words.split()]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

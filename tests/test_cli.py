@@ -339,7 +339,7 @@ def test_a_finished_run_says_so(trained, mnist, capsys):
     ("code", "wanted"),
     [
         ("def reward(log_probs, target, prior):\n    raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-        ("def reward(log_probs, target, prior):\n    return log_probs", "one number for each"),
+        ("def reward(log_probs, target, prior):\n    return log_probs", "one real number for each"),
         ("import sys\nsys.exit('bye')", "bye"),
         ("reward = 3", "not callable"),
     ],

@@ -200,7 +200,7 @@ def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
     assert not (metrics / "figures").exists() and not (tmp_path / "new").exists()
 
 
-def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys):
+def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys, monkeypatch):
     agent = irrl.load(trained / "seed-1")
     assert agent.greedy.shape[0] == agent.log_probs.shape[1] == 6
     np.testing.assert_allclose(np.exp(agent.log_probs).sum(-1), 1, rtol=1e-9)
@@ -208,5 +208,13 @@ def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys):
     found = json.loads(capsys.readouterr().out)["seeds"]["1"]
     ends = occupancy(agent, 0.0)[-1].argmax(-1)
     assert effective_skills(agent, np.arange(6), ends) == pytest.approx(found["effective_skills_exact"])
+    # A checkpoint file, or a packaged agent's name, stands for the run that it is of.
+    assert run("skills", "test", trained / "seed-1" / "last.safetensors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seeds"]["1"] == found
+    monkeypatch.setattr("irrl.loading.AGENTS", trained / "seed-1")
+    assert run("skills", "test", "last", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seeds"]["1"] == found
+    assert run("skills", "test", "counting-robot") == 2
+    assert "counting-robot: no such file or folder" in capsys.readouterr().err
     assert run("digits", "test", trained / "seed-1") == 2
     assert "seed-1: not an agent of the digits task" in capsys.readouterr().err

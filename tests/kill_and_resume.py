@@ -35,6 +35,11 @@ def command(task: str, folder: Path, out: Path, rows: int) -> list[str]:
     return [str(word) for word in (sys.executable, "-m", "irrl", task, "train", *words, "--out", out)]
 
 
+def prepared(lines: str, words: list[str]) -> list[str]:
+    """A command for whose process some lines of Python are run first. No `preexec_fn`: a fork of JAX's may lock up."""
+    return [sys.executable, "-c", f"import os, sys\n{lines}\nos.execv(sys.argv[1], sys.argv[1:])", *words]
+
+
 def rows_logged(out: Path) -> int:
     metrics = out / "metrics.jsonl"
     return metrics.read_bytes().count(b"\n") if metrics.exists() else 0

@@ -1,13 +1,12 @@
 """Disks that are full, and file systems that lack something, under every task's training."""
 
 import os
-import resource
 import subprocess
 
 import pytest
 
 from irrl.checkpoint import load
-from kill_and_resume import command, rows_logged
+from kill_and_resume import command, prepared, rows_logged
 
 TASKS = ("digits", "skills", "counting")
 ROWS = 4
@@ -40,8 +39,9 @@ def whole(request, tmp_path_factory):
     return request.param, folder, folder / "whole"
 
 
-def run(task, folder, out, *, status=0, **options):
-    done = subprocess.run(command(task, folder, out, ROWS), capture_output=True, text=True, check=False, **options)
+def run(task, folder, out, *, status=0, first="", **options):
+    words = prepared(first, command(task, folder, out, ROWS))
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     assert done.returncode == status, done.stderr
     return done.stderr
 
@@ -63,8 +63,8 @@ def test_a_full_disk_is_one_line_and_the_training_goes_on_where_it_was(whole, tm
     """No file may grow beyond half a checkpoint; then the disk has room again."""
     task, folder, reference = whole
     half = (reference / "last.safetensors").stat().st_size // 2
-    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (half, half))}
-    said = run(task, folder, tmp_path / "run", status=2, **full)
+    full = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({half}, {half}))"
+    said = run(task, folder, tmp_path / "run", status=2, first=full)
     assert "Traceback" not in said
     assert said.count("File too large") == 1 and "last.safetensors" in said.splitlines()[-1]
     assert not any((tmp_path / "run").glob("*.safetensors"))

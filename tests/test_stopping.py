@@ -9,19 +9,25 @@ import time
 import pytest
 
 from irrl.checkpoint import load
-from kill_and_resume import command, rows_logged
+from kill_and_resume import command, prepared, rows_logged
 
 TASKS = ("digits", "skills", "counting")
 ROWS = 100_000
 """More than any test waits for."""
 
 
-def started(task, folder, **options):
+HEARD, IGNORED = (
+    f"import signal\nfor each in (signal.SIGINT, signal.SIGHUP): signal.signal(each, signal.{how})"
+    for how in ("SIG_DFL", "SIG_IGN")
+)
+"""Signals as in a terminal; and as under nohup, and in what a script runs in the background, as these tests may be."""
+
+
+def started(task, folder, signals=HEARD):
     """A training in the background that has logged a row, and its folder."""
     out = folder / "run"
-    process = subprocess.Popen(
-        command(task, folder, out, ROWS), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(prepared(signals, command(task, folder, out, ROWS)), **pipes)
     until = time.monotonic() + 120
     while not rows_logged(out):
         assert process.poll() is None, process.stderr.read()
@@ -58,13 +64,7 @@ def test_a_closed_stderr_saves_first(tmp_path, task):
 
 
 def test_ignored_signals_stay_ignored(tmp_path):
-    """As under nohup, and in what a script runs in the background."""
-
-    def ignore():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    process, out = started("skills", tmp_path, preexec_fn=ignore)
+    process, out = started("skills", tmp_path, IGNORED)
     for number in (signal.SIGINT, signal.SIGHUP):
         process.send_signal(number)
     rows = rows_logged(out)
@@ -79,7 +79,9 @@ def test_ignored_signals_stay_ignored(tmp_path):
 @pytest.mark.parametrize("task", ["digits", "skills"])
 def test_ctrl_c_again_and_again_shows_no_traceback(tmp_path, task):
     process, _ = started(task, tmp_path)
+    until = time.monotonic() + 60
     while process.poll() is None:
+        assert time.monotonic() < until
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
     error = process.communicate()[1]

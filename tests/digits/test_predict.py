@@ -291,7 +291,8 @@ def test_a_picture_that_fills_the_memory(tmp_path):
     screen = content.index(b"VP8X") + 12
     content[screen : screen + 6] = (15_999).to_bytes(3, "little") + (2_999).to_bytes(3, "little")
     (tmp_path / "a.webp").write_bytes(content)
-    with pytest.raises(UserError, match="MiB of memory"):
+    # Pillow 10's decoder does not look whether it got its memory, and crashes: in the other process.
+    with pytest.raises(UserError, match=r"MiB of memory|crashes its decoder \(exit status -11\)"):
         canvases_of([tmp_path / "a.webp"], SIDE)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hostile.no_file import device, folder, link_to_itself, missing, pipe
 from irrl import checkpoint
 from irrl.digits.config import PRESETS
 from irrl.loading import AGENTS
@@ -213,30 +214,6 @@ def _swapped(path: Path, rng: np.random.Generator) -> None:
     path.write_bytes(other.read_bytes())
 
 
-def _missing(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-
-
-def _pipe(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _folder(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _device(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.symlink_to(str(rng.choice(["/dev/zero", "/dev/null", "/dev/urandom", "/dev/tty"])))
-
-
-def _link_to_itself(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
 def _no_folder(path: Path, rng: np.random.Generator) -> None:
     for file in path.parent.iterdir():
         file.unlink()
@@ -258,5 +235,5 @@ KINDS: tuple[Callable[[Path, np.random.Generator], Any], ...] = (
     *(_nothing, _flipped, _flipped_inside, _cut, _cut_inside, _longer, _longer_inside, _zeros_behind, _size_in_header),
     *(_all_sizes_in_header, _magic_number, _label, _not_square, _bomb_that_says_so, _bomb_that_does_not),
     *(_another_gzip_behind, _many_empty_gzips_behind, _gzip_in_gzip, _long_gzip_name, _sparse, _noise, _page, _swapped),
-    *(_missing, _pipe, _folder, _device, _link_to_itself, _no_folder, _several_sets, _emnist),
+    *(missing, pipe, folder, device, link_to_itself, _no_folder, _several_sets, _emnist),
 )

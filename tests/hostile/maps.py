@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hostile.no_file import device, folder, link_to_itself, missing, pipe
 from irrl.settings import MOST_TEXT
 
 
@@ -144,32 +145,8 @@ def _noise(path: Path, rng: np.random.Generator) -> None:
     path.write_bytes(rng.bytes(rng.integers(0, 2_000)))
 
 
-def _missing(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-
-
-def _pipe(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _folder(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _device(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.symlink_to(str(rng.choice(["/dev/zero", "/dev/null", "/dev/urandom", "/dev/tty"])))
-
-
-def _link_to_itself(path: Path, rng: np.random.Generator) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
 KINDS: tuple[Callable[[Path, np.random.Generator], Any], ...] = (
     *(_nothing, _character, _flipped, _cut, _escape_sequences, _line_ends, _byte_order_mark, _blank_lines),
-    *(_walls_only, _two_parts, _long_corridor, _hall, _one_line, _one_column, _huge, _noise, _missing, _pipe, _folder),
-    *(_device, _link_to_itself),
+    *(_walls_only, _two_parts, _long_corridor, _hall, _one_line, _one_column, _huge, _noise, missing, pipe, folder),
+    *(device, link_to_itself),
 )

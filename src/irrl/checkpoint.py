@@ -8,7 +8,8 @@ as files. Nothing is ever unpickled. The arrays open in any safetensors reader, 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,13 +81,9 @@ def load(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, damaged, not a checkpoint of ours, or written by a newer version.
     """
-    try:
+    with _naming(path):
         _read_header(path)  # a large file that is none of ours need not be read
         return _decode(read_file(path, MOST_BYTES))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
-    except UserError as error:
-        raise CheckpointError(_named(path, error)) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -95,16 +92,20 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as for `load`.
     """
-    try:
+    with _naming(path):
         return _state_of(_read_header(path))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while the file at `path` is read into a `CheckpointError` that names it."""
+    try:
+        yield
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
     except UserError as error:
-        raise CheckpointError(_named(path, error)) from error
-
-
-def _named(path: Path, error: UserError) -> str:
-    return str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        message = str(error)
+        raise CheckpointError(message if message.startswith(str(path)) else f"{path}: {message}") from error
 
 
 def flatten(tree: Any) -> dict[str, np.ndarray]:

@@ -97,3 +97,19 @@ def test_cores_cannot_be_chosen_once_jax_computes():
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "too late" in output
+
+
+def test_a_process_forked_after_jax_was_used_says_so():
+    """Its threads are gone: an agent loaded or asked there would wait for ever."""
+    code = (
+        "import os, jax; jax.numpy.ones(3)\n"
+        "import irrl\n"
+        "if os.fork(): os.wait()\n"
+        "else:\n"
+        "    try: irrl.load('digits-fast')\n"
+        "    except irrl.UserError as error: print(error)"
+    )
+    if not hasattr(os, "fork"):
+        pytest.skip("nothing forks here")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert "forked after JAX had been used" in done.stdout

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import irrl.forks  # noqa: F401  a fork is seen by who was there before it
+
 if TYPE_CHECKING:
     from irrl import rewards
     from irrl.errors import UserError

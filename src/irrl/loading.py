@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from irrl import checkpoint
 from irrl.errors import UserError, warn
 from irrl.extras import import_extra
+from irrl.forks import check_not_forked
 from irrl.seeds import check_single
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def load(path: str | Path) -> "Agent":
     What a file names is never imported or called, nor is any file that it names opened.
 
     Raises:
-        UserError: there is none, or it is damaged or not one of ours.
+        UserError: there is none, or it is damaged or not one of ours; or this process was forked after JAX had been
+            used.
     """
+    check_not_forked()
     path = Path(path)
     if not path.is_dir():
         return _load(checkpoint_of(path))

@@ -1,7 +1,6 @@
 """Checks that the tasks' configs share, and presets. No JAX here: the command line reads configs to answer `--help`."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, TypeVar, cast, get_args
@@ -12,6 +11,9 @@ C = TypeVar("C")
 
 MOST_ROWS = 200_000
 """Of metrics in a run: so many are read back, each of at most about a thousand bytes."""
+
+MOST_NUMBER = 1e15
+"""Of a setting that is a rate, a weight or a length: float32 still holds the product of two."""
 
 MOST_TEXT = 1_100_000
 """Characters of a setting: a map of the rooms is the longest."""
@@ -85,15 +87,16 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_number(name: str, value: float) -> None:
-    """Refuse infinity, and what is not a number."""
-    if not math.isfinite(value):
-        raise UserError(f"{flag(name)} is {value}; it must be a finite number")
+    """Refuse infinity, what is not a number, and what is beyond `MOST_NUMBER`."""
+    if not -MOST_NUMBER <= value <= MOST_NUMBER:
+        raise UserError(f"{flag(name)} is {value}; it must be a finite number, {MOST_NUMBER:g} at most")
 
 
 def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
-    """Refuse what is not a finite number above 0, or 0 where that is allowed."""
-    if not 0 <= value < float("inf") or (value == 0 and not or_zero):
-        raise UserError(f"{flag(name)} is {value}; it must be {'at least 0' if or_zero else 'a positive number'}")
+    """Refuse what is not a number above 0, or 0 where that is allowed, up to `MOST_NUMBER`."""
+    if not 0 <= value <= MOST_NUMBER or (value == 0 and not or_zero):
+        wanted = "at least 0" if or_zero else "a positive number"
+        raise UserError(f"{flag(name)} is {value}; it must be {wanted}, {MOST_NUMBER:g} at most")
 
 
 def flag(field: str) -> str:

@@ -21,7 +21,7 @@ from irrl.run import MemoryRun
 from kill_and_resume import kill_and_resume
 from tiny import COUNTING, flags_of
 
-FLAGS = [*map(str, flags_of(COUNTING)), "--episodes", "64", "--threads", "1"]
+FLAGS = [*map(str, flags_of(COUNTING)), "--episodes", "64"]
 
 
 def run(*words) -> int:
@@ -121,14 +121,14 @@ def test_a_table_of_which_all_can_be_seen_from_the_start():
 
 
 def test_test(trained, capsys):
-    assert run("counting", "test", trained, "--episodes", 20, "--json", "--threads", 1) == 0
+    assert run("counting", "test", trained, "--episodes", 20, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     confusion = np.array(result["confusion"])
     assert confusion.sum() == 20 == sum(result["moves"])
     assert result["accuracy"] == pytest.approx(np.trace(confusion) / 20)
     for known in ("all_seen_after", "ceiling"):
         assert result[known] == sorted(result[known]) and len(result[known]) == 3
-    assert run("counting", "test", trained, "--episodes", 20, "--threads", 1) == 0
+    assert run("counting", "test", trained, "--episodes", 20) == 0
     assert [
         list(map(int, line.split()[1:])) for line in capsys.readouterr().out.splitlines()[-3:]
     ] == confusion.tolist()

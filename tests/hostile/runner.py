@@ -9,6 +9,7 @@ import io
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,8 @@ class Answer(NamedTuple):
     seconds: float
     grown: int
     """bytes by which the process became larger than it had ever been"""
+    warned: list[str]
+    """Python's own warnings, which the user would see among what is said"""
 
 
 _seen: list[str] = []
@@ -76,13 +79,18 @@ def answer(words: Sequence[object]) -> Answer:
     before, began = _peak(), time.perf_counter()
     _listening = True
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(record=True) as caught,
+        ):
             main([str(word) for word in words])
     except SystemExit as exit:
         status = exit.code
     finally:
         _listening = False
-    return Answer(status, out.getvalue(), err.getvalue(), time.perf_counter() - began, _peak() - before)
+    warned = [str(warning.message) for warning in caught]
+    return Answer(status, out.getvalue(), err.getvalue(), time.perf_counter() - began, _peak() - before, warned)
 
 
 def check(case: Case) -> Answer:
@@ -97,6 +105,7 @@ def check(case: Case) -> Answer:
     assert len(complaints) == (found.status == 2), said
     assert all(each.isprintable() or each in "\n\t" for each in found.out + found.err), said
     assert "Traceback" not in found.err, said
+    assert not found.warned, said
     assert not _seen, f"{said}: {_seen}"
     assert found.seconds < SECONDS * SLOW_MACHINE, said
     assert found.grown < BYTES, said

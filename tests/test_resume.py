@@ -123,7 +123,7 @@ def test_folders_that_cannot_hold_a_run(tmp_path):
             open_run(folder)
         assert str(folder) in str(caught.value)
     (tmp_path / "lone").mkdir()
-    checkpoint.save(tmp_path / "lone" / "model.safetensors", {}, {})
+    checkpoint.save(tmp_path / "lone" / "last.safetensors", {}, {})
     with pytest.raises(UserError, match=r"config\.json: missing"):
         open_run(tmp_path / "lone")
     for content in ("{", "[]", '{"model": 1}'):

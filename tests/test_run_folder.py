@@ -75,7 +75,7 @@ def test_a_folder_in_the_place_of_a_checkpoint_is_put_aside(tmp_path, capsys, na
     assert restored_step(tmp_path) == (40, 40)
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f"{name}.safetensors: a folder, where a checkpoint belongs" in error
-    assert [each.read_text() for each in tmp_path.glob("*.folder/mine.txt")] == ["kept"]
+    assert [each.read_text() for each in tmp_path.glob("*.aside/mine.txt")] == ["kept"]
 
 
 @pytest.mark.parametrize("odd", [None, "3", [3], {"a": 1}, True, -1, 1.5, 2**53])
@@ -178,3 +178,67 @@ def test_numbers_of_numpy_are_rows_like_any(tmp_path, dtype):
     with open_run(tmp_path) as disk_run:
         disk_run.log({"step": 1, "epoch": 1, "loss": dtype(3)})
     assert read_rows(tmp_path / "metrics.jsonl") == [{"step": 1, "epoch": 1, "loss": 3}]
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_metrics_outlive_checkpoints_that_cannot_be_read(tmp_path, link):
+    """As git-annex leaves a folder: links that lead nowhere. Or they have names that are none of ours."""
+    start_and_train(tmp_path, 30)
+    paths = list(tmp_path.glob("*.safetensors"))
+    for path in paths:
+        path.unlink()
+        if link:
+            path.symlink_to("/nowhere/annex")
+    (tmp_path / "final.safetensors").write_bytes(b"renamed")
+    before = contents(tmp_path)
+    with (
+        pytest.raises(UserError, match="no checkpoint here is good" if link else "holds the metrics of a run"),
+        open_run(tmp_path) as disk_run,
+    ):
+        disk_run.restore()
+    assert metrics_steps(tmp_path) == list(range(1, 31))
+    assert set(before) <= set(contents(tmp_path))
+
+
+def test_last_and_previous_may_be_one_file(tmp_path):
+    """Killed between two renames a training leaves that; a rename onto the same file does nothing."""
+    start_and_train(tmp_path, 30)
+    (tmp_path / "previous.safetensors").unlink()
+    os.link(tmp_path / "last.safetensors", tmp_path / "previous.safetensors")
+    start_and_train(tmp_path, 60)
+    assert not list(tmp_path.glob(".*.irrl-tmp"))
+
+
+def test_a_damaged_list_of_starts_is_kept_aside(tmp_path, capsys):
+    start_and_train(tmp_path, 10)
+    (tmp_path / "environment.json").write_text('[{"started": "lo')
+    start_and_train(tmp_path, 20)
+    assert "environment.json: damaged; it is now environment.json." in capsys.readouterr().err
+    assert [each.read_text() for each in tmp_path.glob("environment.json.*.aside")] == ['[{"started": "lo']
+
+
+def test_a_start_from_another_run_that_was_killed_can_be_made_again(tmp_path):
+    start_and_train(tmp_path / "other", 30)
+    open_run(tmp_path / "run", resume=str(tmp_path / "other")).close()
+    shutil.copy(tmp_path / "other" / "best.safetensors", tmp_path / "run")
+    with open_run(tmp_path / "run", resume=str(tmp_path / "other")) as disk_run:
+        assert disk_run.restore().state["step"] == 30
+
+
+def test_a_lock_is_not_made_through_a_link(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="cannot write in this folder"):
+        open_run(tmp_path / "run")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_stale_folder_that_cannot_be_locked_does_not_block(tmp_path):
+    (tmp_path / ".x.irrl-tmp" / ".lock").mkdir(parents=True)
+    start_and_train(tmp_path, 10)
+
+
+def test_metrics_of_nothing_but_lines_are_refused_at_once(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n" * 1_000_000)
+    with pytest.raises(UserError, match="1,000,000 lines; the metrics of a run have 200,000 at most"):
+        read_rows(tmp_path / "metrics.jsonl")

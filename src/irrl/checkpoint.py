@@ -11,19 +11,19 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
 from irrl.errors import UserError
-from irrl.files import check_ordinary, parse_json, read_file, replace_file
+from irrl.files import check_ordinary, parse_json, replace_file
 
 FORMAT = "irrl"
 VERSION = 1
 MOST_BYTES = 1 << 30
 """Of a checkpoint file."""
-MOST_HEADER_BYTES = 16 << 20
+MOST_HEADER_BYTES = 4 << 20
 """Of its header: names, shapes and places of its arrays, and the metadata."""
 
 
@@ -67,7 +67,7 @@ def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:
         sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         sorted_header += b" " * (-len(sorted_header) % 8)
         content = len(sorted_header).to_bytes(8, "little") + sorted_header + data
-        _decode(content)
+        _decode(content, header)
     except (safetensors.SafetensorError, CheckpointError) as error:
         raise TypeError(f"these arrays do not fit in a checkpoint: {error}") from error
     if len(content) > MOST_BYTES:
@@ -81,9 +81,9 @@ def load(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, damaged, not a checkpoint of ours, or written by a newer version.
     """
-    with _naming(path):
-        _read_header(path)  # a large file that is none of ours need not be read
-        return _decode(read_file(path, MOST_BYTES))
+    with _naming(path), _opened(path) as (file, start, header):
+        # Of a large file that is none of ours only the header was read.
+        return _decode(start + file.read(MOST_BYTES), header)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as for `load`.
     """
-    with _naming(path):
-        return _state_of(_read_header(path))
+    with _naming(path), _opened(path) as (_, _, header):
+        return _state_of(header)
 
 
 @contextmanager
@@ -154,6 +154,17 @@ def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), leaves)
 
 
+def check_reached(saved: Checkpoint, **reached: int) -> None:
+    """Refuse a checkpoint whose state tells of another point of the training than its arrays, or the rest of it, do.
+
+    Raises:
+        CheckpointError: which number differs.
+    """
+    for name, number in reached.items():
+        if saved.state.get(name) != number:
+            raise CheckpointError(f"its state says {name} {str(saved.state.get(name))[:40]}, but it is at {number}")
+
+
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256, in hexadecimal, over the arrays' names, dtypes, shapes and bytes."""
     return _checksum(arrays, "")
@@ -179,8 +190,7 @@ def _like(leaf: Any, array: np.ndarray) -> Any:
     return jnp.array(array)
 
 
-def _decode(content: bytes) -> Checkpoint:
-    header = _header(content[: _header_end(content[:8], len(content))])
+def _decode(content: bytes, header: dict[str, Any]) -> Checkpoint:
     state, metadata = _state_of(header), header["__metadata__"]
     try:
         arrays = safetensors.numpy.load(content)
@@ -193,14 +203,14 @@ def _decode(content: bytes) -> Checkpoint:
     return Checkpoint(arrays, state)
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """The header of the file at `path`, once it is clear that the file is as long as the header says."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes, dict[str, Any]]]:
+    """The file at `path`, open behind its header; what was read of it; and what the header says."""
     check_ordinary(path, MOST_BYTES)
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
-        header = _header(start + file.read(_header_end(start, size) - 8))
-    return header
+        start += file.read(_header_end(start, os.fstat(file.fileno()).st_size) - 8)
+        yield file, start, _header(start)
 
 
 def _header_end(start: bytes, size: int) -> int:

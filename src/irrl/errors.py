@@ -2,6 +2,10 @@
 
 import sys
 import textwrap
+import unicodedata
+
+LONGEST_MESSAGE = 2_000
+"""Characters: it may quote a file."""
 
 
 class UserError(ValueError):
@@ -12,9 +16,22 @@ class UserError(ValueError):
     """
 
 
+def is_printable(character: str) -> bool:
+    """Whether a terminal shows it and no more. Python takes spaces other than the usual one for control characters."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
 def printable(text: object) -> str:
     """`text` with control characters escaped: what a stranger's file says must not steer the terminal."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in str(text))
+    return "".join(each if is_printable(each) or each in "\n\t" else ascii(each)[1:-1] for each in str(text))
+
+
+def one_line(text: object) -> str:
+    """`text` as a line of bearable length; of a longer one, its beginning and its end."""
+    line = printable(" ".join(str(text).split()))
+    if len(line) <= LONGEST_MESSAGE:
+        return line
+    return f"{line[: LONGEST_MESSAGE // 2]} ... {line[-LONGEST_MESSAGE // 2 :]}"
 
 
 def say(text: object) -> None:
@@ -24,7 +41,7 @@ def say(text: object) -> None:
 
 def warn(message: object) -> None:
     """Say on stderr, in one line, what goes on in another way than the user may think."""
-    print(f"warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+    print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
 def reason(error: BaseException) -> str:

@@ -98,6 +98,7 @@ def replace_by(path: Path, create: Callable[[Path], None]) -> None:
     try:
         create(temporary)
         os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     except BaseException as error:
         if temporary.is_dir():
             shutil.rmtree(temporary)

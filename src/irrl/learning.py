@@ -70,6 +70,16 @@ def check_finite(tree: Any, when: str) -> None:
         )
 
 
+def check_answers(log_probs: Float[np.ndarray, "*batch classes"]) -> None:
+    """Refuse answers that are none, though each weight is a number.
+
+    Raises:
+        UserError: a log-probability is NaN or infinite.
+    """
+    if not np.isfinite(log_probs).all():
+        raise UserError("this agent's answers are NaN or infinite: its weights are too large to compute with")
+
+
 def zero_sums(kind: type[T]) -> T:
     """Metrics of the `NamedTuple` type `kind`, all 0."""
     return kind(*(jnp.float32(0) for _ in cast(Any, kind)._fields))
@@ -82,16 +92,19 @@ def means(sums: Any) -> dict[str, float]:
 
 
 @in_32_bits
-def restored(saved: Checkpoint, kind: type[C], initial_params: Callable[..., P]) -> tuple[C, P]:
+def restored(saved: Checkpoint, task: str, kind: type[C], initial_params: Callable[..., P]) -> tuple[C, P]:
     """The settings and weights in a checkpoint of a neural task.
 
     Args:
+        task: its name.
         kind: of the settings.
         initial_params: gives weights of the right shapes, from settings and a `key`.
 
     Raises:
-        UserError: the checkpoint's settings or weights are others.
+        UserError: the checkpoint's task, settings or weights are others.
     """
+    if saved.state.get("task") != task:
+        raise UserError(f"not a checkpoint of the task {task}")
     config = config_from(kind, saved.state.get("config"), "the checkpoint")
     like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
     prefix = "params."

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from irrl.errors import warn
+from irrl.errors import reason, warn
 from irrl.extras import import_extra
-from irrl.files import replace_file
+from irrl.files import read_file, replace_file
 
 SECONDS_TO_ANSWER = 20
 """How long Weights & Biases may take to start, and at the end to send what is left."""
@@ -58,7 +58,7 @@ class Logger(Listener, ABC):
             do(*arguments)
         except Exception as error:
             self._failed = True
-            warn(f"{self.name}: {_one_line(error)}; training goes on without it")
+            warn(f"{self.name}: {reason(error).rstrip('.')}; training goes on without it")
 
 
 class TensorBoardListener(Logger):
@@ -108,14 +108,15 @@ class WandbListener(Logger):
         id_file = folder / "wandb-id.txt"
         if not id_file.exists():
             replace_file(id_file, secrets.token_hex(4).encode())
-        known = {"project": project, "dir": str(folder), "id": id_file.read_text(), "resume": "allow", "config": config}
+        run_id = read_file(id_file, 100).decode()
+        known = {"project": project, "dir": str(folder), "id": run_id, "resume": "allow", "config": config}
         bounds = dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), SECONDS_TO_ANSWER)
         start = partial(self._wandb.init, **known, settings=self._wandb.Settings(**bounds))
         try:
             online = "WANDB_MODE" in os.environ or self._wandb.login(prompt=False, verify=False)
             self._run = start(mode=None if online else "offline")
         except Exception as error:
-            warn(f"{self.name}: {_one_line(error)}; the run is kept offline, for `wandb sync` to send later")
+            warn(f"{self.name}: {reason(error).rstrip('.')}; the run is kept offline, for `wandb sync` to send later")
             self._wandb.teardown()  # what failed to start still holds the run's id
             self._run = start(mode="offline")
 
@@ -124,7 +125,3 @@ class WandbListener(Logger):
 
     def _finish(self) -> None:
         self._run.finish()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,10 +1,13 @@
 """Trained models back from the disk."""
 
+import os
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from irrl import checkpoint
+from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError, warn
 from irrl.extras import import_extra
 from irrl.forks import check_not_forked
@@ -34,20 +37,33 @@ def load(path: str | Path) -> "Agent":
             used.
     """
     check_not_forked()
-    path = Path(path)
-    if not path.is_dir():
-        return _load(checkpoint_of(path))
-    found = checkpoints_in(path)
+    return read_agent(Path(path), _restored)
+
+
+def read_agent(path: Path, restore: Callable[[Checkpoint], T]) -> T:
+    """What `restore` makes of the checkpoint that `path` stands for, as for `load`: of a run's, the first that is good.
+
+    Raises:
+        UserError: as for `load`.
+    """
+    found = checkpoints_in(path) if path.is_dir() else [checkpoint_of(path)]
     for each, instead in pairwise(found):
         try:
-            return _load(each)
+            return _read(each, restore)
         except UserError as error:
             warn(f"{error}; {instead.name} is taken instead")
-    return _load(found[-1])
+    return _read(found[-1], restore)
 
 
-def _load(path: Path) -> "Agent":
+def _read(path: Path, restore: Callable[[Checkpoint], T]) -> T:
     saved = checkpoint.load(path)
+    try:
+        return restore(saved)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _restored(saved: Checkpoint) -> "Agent":
     task = saved.state.get("task")
     if task == "digits":
         from irrl.digits.evaluate import restored_agent
@@ -57,11 +73,8 @@ def _load(path: Path) -> "Agent":
     elif task == "counting":
         from irrl.counting.evaluate import restored_agent
     else:
-        raise UserError(f"{path}: a checkpoint of the task {str(task)[:60]!r}; irrl knows digits, skills and counting")
-    try:
-        return restored_agent(saved)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"a checkpoint of the task {str(task)[:60]!r}; irrl knows digits, skills and counting")
+    return restored_agent(saved)
 
 
 def load_own(path: str | Path, kind: type[T], task: str) -> T:
@@ -91,7 +104,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
         UserError: there is none.
     """
     found = [folder / f"{name}.safetensors" for name in ("best", "last", "previous")]
-    found = [path for path in found if path.exists()]
+    found = [path for path in found if os.path.lexists(path)]
     if not found:
         check_single(folder)
         raise UserError(f"{folder}: no checkpoint in this folder; give a run's folder or a .safetensors file")

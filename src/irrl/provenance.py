@@ -69,7 +69,7 @@ def _head(marker: Path) -> str | None:
         return _commit(head)
     name = head.removeprefix("ref:").strip()
     # A name that leads out of git's folder would have another file read.
-    if not re.fullmatch(r"refs(/[\w+@-][\w.+@-]*)+", name):
+    if not re.fullmatch(r"refs(/[^/\\\x00-\x20]+)+", name) or ".." in name:
         return None
     shared = folder / _text(folder / "commondir").strip() if (folder / "commondir").exists() else folder
     for each in (folder, shared):

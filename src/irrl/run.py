@@ -41,10 +41,11 @@ from irrl.provenance import environment
 from irrl.run_folder import (
     MOST_METRICS_BYTES,
     check_progress,
-    kept_checkpoints,
     lock_folder,
     read_json,
     read_rows,
+    run_checkpoints,
+    set_aside,
     sweep,
 )
 from irrl.seeds import check_single
@@ -171,7 +172,7 @@ class Plan:
         before, after = ({"task": either.get("task"), **either["config"]} for either in (recorded, self.identity))
         before = {**self.defaults, **before} if before["task"] == after["task"] else before
         changes = [
-            f"{name}: {before.get(name, '(absent)')} -> {after.get(name, '(absent)')}"
+            f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
             for name in dict.fromkeys([*before, *after])
             if name not in self.free and (name in before, before.get(name)) != (name in after, after.get(name))
         ]
@@ -212,13 +213,15 @@ class DiskRun(Run):
         try:
             with ExitStack() as held:
                 lock = held.enter_context(lock_folder(folder))
-                _check_folder(folder, resume, plan)
                 sweep(folder)
-                if not any(folder.glob("*.safetensors")):
+                _check_folder(folder, resume, plan)
+                if not run_checkpoints(folder, plan.unit):
                     (folder / UNSAVED).touch()
                 replace_file(folder / "config.json", _json_file(plan.identity))
                 environments = folder / "environment.json"
                 starts = read_json(environments, otherwise=[])
+                if not starts and environments.exists():
+                    set_aside(environments, "damaged")
                 _warn_of_other_threads(folder, starts, plan)
                 replace_file(environments, _json_file([*starts, {**environment(), "threads": plan.threads}]))
                 held.pop_all()
@@ -280,10 +283,11 @@ class DiskRun(Run):
 
     def _newest(self) -> Checkpoint | None:
         bad = []
-        others = [self.folder / "best.safetensors", *kept_checkpoints(self.folder, self._plan.unit).values()]
-        for paths in [self.folder / "last.safetensors"], [self.folder / "previous.safetensors"], others:
+        found = run_checkpoints(self.folder, self._plan.unit)
+        newest = [[path for path in found if path.stem == name] for name in ("last", "previous")]
+        for paths in (*newest, [path for path in found if path.stem not in ("last", "previous")]):
             good = []
-            for path in filter(Path.exists, paths):
+            for path in paths:
                 try:
                     good.append((path, _load_own(path, self._plan)))
                 except UserError as error:
@@ -337,7 +341,11 @@ def _warn_of_other_threads(folder: Path, starts: list[Any], plan: Plan) -> None:
 
 def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
     metrics = folder / "metrics.jsonl"
-    if not any(folder.glob("*.safetensors")):
+    found = run_checkpoints(folder, plan.unit)
+    # A start from another run's checkpoint that was killed before it was taken over may be made again.
+    if resume not in ("auto", "never") and (folder / UNSAVED).exists():
+        found = [path for path in found if path.stem == "last"]
+    if not found:
         # Killed before its first checkpoint, a training starts again; but nothing that was measured is erased.
         if metrics.exists() and metrics.stat().st_size and not (folder / UNSAVED).exists():
             raise UserError(
@@ -351,6 +359,11 @@ def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
     plan.check(folder, recorded)
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    text = str(settings.get(name, "(absent)"))
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _load_own(path: Path, plan: Plan) -> Checkpoint:

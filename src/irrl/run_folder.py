@@ -1,6 +1,7 @@
 """What stands in a run's folder, read with care, for it may be a stranger's; and who may write there."""
 
 import errno
+import os
 import re
 import secrets
 import shutil
@@ -15,15 +16,18 @@ from typing import Any, TypeVar
 from irrl.errors import UserError, printable, warn
 from irrl.files import TEMPORARY_SUFFIX, check_ordinary, parse_json, read_file
 from irrl.seeds import check_single
-from irrl.settings import config_from
+from irrl.settings import MOST_ROWS, config_from
 
 C = TypeVar("C")
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 """What file systems say that have no locks."""
 
-MOST_JSON_BYTES, MOST_METRICS_BYTES = 16 << 20, 256 << 20
+MOST_JSON_BYTES, MOST_METRICS_BYTES = 4 << 20, 64 << 20
 """Of a config or a list of starts, and of a metrics file."""
+
+MOST_LINES = 4 * MOST_ROWS
+"""Of a metrics file: after kills a row may stand there more than once."""
 
 MOST_STEPS = 2**53
 """That a checkpoint or a row can tell of."""
@@ -33,6 +37,12 @@ def kept_checkpoints(folder: Path, unit: str) -> dict[int, Path]:
     """The checkpoints that a run kept for good, by epoch (or whatever its unit), in order."""
     found = {path.stem.removeprefix(f"{unit}-"): path for path in folder.glob(f"{unit}-*.safetensors")}
     return dict(sorted((int(number), path) for number, path in found.items() if re.fullmatch("[0-9]{1,15}", number)))
+
+
+def run_checkpoints(folder: Path, unit: str) -> list[Path]:
+    """The checkpoints in a run's folder: last, previous, best, and those kept for good. One may be a broken link."""
+    named = (folder / f"{name}.safetensors" for name in ("last", "previous", "best"))
+    return [*filter(os.path.lexists, named), *kept_checkpoints(folder, unit).values()]
 
 
 def read_config(folder: Path, task: str, kind: type[C]) -> C:
@@ -97,11 +107,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         UserError: it is no file, or too large.
     """
     try:
-        lines = read_file(path, MOST_METRICS_BYTES).splitlines()
+        content = read_file(path, MOST_METRICS_BYTES)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UserError(f"{path}: cannot read these metrics: {error.strerror}") from error
+    if (count := content.count(b"\n")) > MOST_LINES:
+        raise UserError(f"{path}: {count:,} lines; the metrics of a run have {MOST_LINES:,} at most")
+    lines = content.split(b"\n")
+    lines = lines[: len(lines) - (not lines[-1])]
     rows = [row for row in map(_row, lines) if row is not None]
     if len(rows) < len(lines):
         warn(f"{path}: passed over {len(lines) - len(rows)} of {len(lines)} lines that are no rows of metrics")
@@ -126,7 +140,9 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     path = folder / ".lock"
     if path.exists():
         check_ordinary(path, MOST_JSON_BYTES)
-    lock = open(path, "a")  # noqa: SIM115
+    # Not through a link, which would make a file elsewhere.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    lock = os.fdopen(os.open(path, flags, 0o666), "a")
     try:
         if not _try_lock(lock):
             raise UserError(f"{folder}: another training is running in this folder: wait, or choose another")
@@ -170,12 +186,17 @@ def sweep(folder: Path) -> None:
             continue
         try:
             lock_folder(stale).close()  # an import that is still at work holds it
-        except UserError:
+        except (UserError, OSError):
             continue
         shutil.rmtree(stale, ignore_errors=True)
     for name in ("last", "previous", "best"):
         path = folder / f"{name}.safetensors"
         if path.is_dir():
-            aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.folder")
-            path.rename(aside)
-            warn(f"{path}: a folder, where a checkpoint belongs; it is now {aside.name}")
+            set_aside(path, "a folder, where a checkpoint belongs")
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Give what stands in the way of a run's own file another name, and say so."""
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside")
+    path.rename(aside)
+    warn(f"{path}: {why}; it is now {aside.name}")

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, TypeVar, cast, get_args
 
-from irrl.errors import UserError
+from irrl.errors import UserError, is_printable
 
 C = TypeVar("C")
 
-MOST_ROWS = 200_000
+MOST_ROWS = 50_000
 """Of metrics in a run: so many are read back, each of at most about a thousand bytes."""
 
 MOST_NUMBER = 1e15
@@ -54,15 +54,16 @@ def check_type(name: str, value: object, wanted: Any) -> None:
     """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
     choices = get_args(wanted)
     if choices and value not in choices:
-        raise UserError(f"unknown {flag(name)} {_short(value)}; choose one of {', '.join(choices)}")
+        raise UserError(f"unknown {flag(name)} {short(value)}; choose one of {', '.join(choices)}")
     allowed = {int: int, float: (int, float), str: str}.get(wanted)
     if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise UserError(f"{flag(name)} is {_short(value)}; it must be of type {wanted.__name__}")
-    if isinstance(value, str) and not (value.replace("\n", "").isprintable() and len(value) <= MOST_TEXT):
-        raise UserError(f"{flag(name)} is {_short(value)}; it must be text without control characters")
+        raise UserError(f"{flag(name)} is {short(value)}; it must be of type {wanted.__name__}")
+    if isinstance(value, str) and not (all(map(is_printable, value.replace("\n", ""))) and len(value) <= MOST_TEXT):
+        raise UserError(f"{flag(name)} is {short(value)}; it must be text without control characters")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as a message shows it."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."
 

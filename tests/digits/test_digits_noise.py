@@ -152,7 +152,7 @@ def test_violins_of_delta_are_ordered_and_coloured_by_run(runs):
 def test_a_run_stands_for_the_checkpoints_it_kept(runs):
     names = [path.name for path in checkpoints(runs / "learner")]
     assert names == ["epoch-000002.safetensors", "epoch-000004.safetensors"]
-    assert checkpoints(runs / "oracle") == [runs / "oracle" / "best.safetensors"]
+    assert checkpoints(runs / "oracle") == [runs / "oracle"]
     assert checkpoints(runs / "oracle" / "last.safetensors") == [runs / "oracle" / "last.safetensors"]
 
 

@@ -95,7 +95,9 @@ def sealed(rng: np.random.Generator, folder: Path, good: checkpoint.Checkpoint) 
 def odd_array(rng: np.random.Generator, arrays: dict[str, np.ndarray], key: str) -> tuple[dict[str, np.ndarray], str]:
     """The arrays with one that is of another shape or type, NaN, missing or too many."""
     array = arrays[key]
-    how = str(rng.choice(["shorter", "longer", "empty", "dtype", "nan", "absent", "extra", "dimensions", "scalar"]))
+    how = str(
+        rng.choice(["shorter", "longer", "empty", "dtype", "nan", "absent", "extra", "dimensions", "scalar", "huge"])
+    )
     if how == "absent":
         return {name: each for name, each in arrays.items() if name != key}, how
     odd = {
@@ -106,6 +108,7 @@ def odd_array(rng: np.random.Generator, arrays: dict[str, np.ndarray], key: str)
         "nan": np.full(array.shape, np.nan, array.dtype if array.dtype.kind == "f" else np.float32),
         "extra": array,
         "dimensions": array.reshape((1,) * 60 + array.shape),
+        "huge": np.full(array.shape, (np.finfo if array.dtype.kind == "f" else np.iinfo)(array.dtype).max, array.dtype),
         "scalar": np.zeros((), array.dtype),
     }[how]
     return arrays | {f"{key}.more" if how == "extra" else key: odd}, how

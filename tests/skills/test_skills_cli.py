@@ -181,15 +181,17 @@ def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
     config = json.loads((unknown / "config.json").read_text())
     config["config"]["future"] = 1
     (unknown / "config.json").write_text(json.dumps(config))
+    (foreign / "previous.safetensors").unlink()
     checkpoint.save(foreign / "last.safetensors", {"a": np.zeros(1)}, {"task": "digits", "epoch": 1})
     config["config"] |= {"skills": 7}
     del config["config"]["future"]
     (other / "config.json").write_text(json.dumps(config))
-    (metrics / "last.safetensors").unlink()
+    for path in metrics.glob("*.safetensors"):
+        path.unlink()
     for words, message in (
         (["test", unknown], "config.json: a setting that this version of irrl does not know: 'future'"),
         (["test", foreign], "last.safetensors: not a checkpoint of the task skills"),
-        (["test", other], "last.safetensors: not of the run"),
+        (["test", other], "other: not of the run"),
         (["occupancy", metrics], "only its metrics were kept"),
         (["test", trained, "--seed", -1], "--seed is -1"),
         (["train", *FLAGS, "--out", tmp_path / "new", "--resume", trained], "holds several seeds"),

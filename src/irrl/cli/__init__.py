@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 import irrl
 from irrl.cli.surroundings import settle
-from irrl.errors import UserError, printable
+from irrl.errors import UserError, one_line
 
 app = App(
     name="irrl",
@@ -22,10 +22,6 @@ app.command("irrl.cli.skills:app", name="skills", help="Unsupervised skill disco
 app.command("irrl.cli.counting:app", name="counting", help="A robot that walks round a table to count cubes.")
 
 OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
-
-
-LONGEST_MESSAGE = 2_000
-"""Characters: it may quote a file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,11 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _say(message: str) -> int:
     """Say in one line what is wrong; the exit status."""
-    line = printable(" ".join(message.split()))
-    if len(line) > LONGEST_MESSAGE:
-        line = f"{line[: LONGEST_MESSAGE // 2]} ... {line[-LONGEST_MESSAGE // 2 :]}"
     try:
-        print(f"irrl: {line}", file=sys.stderr)
+        print(f"irrl: {one_line(message)}", file=sys.stderr)
     except OSError:
         return _closed()
     return 2

@@ -65,8 +65,8 @@ def train_command(
             left = True
             continue
         rows = read_rows(folder / "metrics.jsonl")
-        exact = rows[-1]["effective_skills_exact"] if rows else float("nan")
-        say(f"{folder}: iteration {trainings.progress(folder):,}, {exact:.1f} effective skills (exact)")
+        exact = [row["effective_skills_exact"] for row in rows if "effective_skills_exact" in row] or [float("nan")]
+        say(f"{folder}: iteration {trainings.progress(folder):,}, {exact[-1]:.1f} effective skills (exact)")
     if failures:
         return 2
     return trainings.stopped() if left else 0

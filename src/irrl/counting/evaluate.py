@@ -31,7 +31,7 @@ from irrl.counting.scene_config import KINDS, LEVELS
 from irrl.counting.simulator import Simulator
 from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.errors import UserError
-from irrl.learning import restored
+from irrl.learning import check_answers, restored
 from irrl.loading import load_own
 from irrl.settings import check_range, check_type
 
@@ -116,7 +116,9 @@ class Agent:
             chance = None if key is None else jax.random.fold_in(key, first)
             outputs = _walk_batch(params, tables, self.config.program, chance)
             parts.append([np.asarray(output)[: len(index)] for output in outputs])
-        return Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        found = Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        check_answers(found.log_probs)
+        return found
 
     @in_32_bits
     def walk_in_simulator(self, scenes: Scenes, *, seed: int = 0) -> Walks:
@@ -214,4 +216,4 @@ def restored_agent(saved: Checkpoint) -> Agent:
     Raises:
         UserError: the checkpoint's settings or weights are not those of a counting robot.
     """
-    return Agent(*restored(saved, Config, initial_params))
+    return Agent(*restored(saved, "counting", Config, initial_params))

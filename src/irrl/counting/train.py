@@ -219,7 +219,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     typical = tables_of(config, source.validation.take(np.arange(min(TYPICAL, config.validation_size))))
     if restored := run.restore():
         like = jax.eval_shape(partial(initial_state, config), typical)
-        state, best = checkpoint.unflatten(like, restored.arrays), restored.state["best"]
+        state, best = checkpoint.unflatten(like, restored.arrays), restored.state.get("best", -1.0)
+        checkpoint.check_reached(restored, step=int(state.step), episode=int(state.step) * config.batch)
     else:
         state, best = initial_state(config, typical), -1.0
     state = on_every(mesh(config.batch), state)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from irrl.errors import UserError
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, flag, preset_of
 
-MOST_PIXELS = 5_000_000_000
+MOST_PIXELS = {"train_size": 1_000_000_000, "test_size": 200_000_000}
 """In a set of canvases; each takes two bytes."""
 
 
@@ -150,10 +150,10 @@ class Config:
         for name in ("part", "spread_epochs", "decay_epochs", "keep_every"):
             check_range(name, getattr(self, name), 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
-        for name in ("train_size", "test_size"):
-            if getattr(self, name) * self.canvas**2 > MOST_PIXELS:
+        for name, most in MOST_PIXELS.items():
+            if getattr(self, name) * self.canvas**2 > most:
                 raise UserError(
-                    f"{flag(name)} {getattr(self, name)} of --canvas {self.canvas} is more than {MOST_PIXELS:,} pixels"
+                    f"{flag(name)} {getattr(self, name)} of --canvas {self.canvas} is more than {most:,} pixels"
                 )
         for name in ("location_std", "learning_rate", "muon_rate", "policy_rate"):
             check_positive(name, getattr(self, name))

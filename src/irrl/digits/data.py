@@ -21,6 +21,9 @@ from irrl.files import read_file, replace_file
 
 CLASSES = 10
 
+BLOCK = 10_000
+"""Images that are turned upright at a time."""
+
 MOST_IMAGES = 1_000_000
 """In either part of a data set."""
 
@@ -112,7 +115,11 @@ def load_mnist(folder: Path | None = None) -> Mnist:
 
     def images(part: _Part) -> UInt8[np.ndarray, "images side side"]:
         found = read_idx(part.images, (len(part.labels), part.side, part.side))
-        return np.ascontiguousarray(found.swapaxes(1, 2)) if prefix.startswith("emnist") else found
+        # In their place: there may be no room for all of them twice.
+        for first in range(0, len(found) if prefix.startswith("emnist") else 0, BLOCK):
+            block = found[first : first + BLOCK]
+            block[:] = block.swapaxes(1, 2).copy()
+        return found
 
     return Mnist(images(train), train.labels, images(test), test.labels)
 

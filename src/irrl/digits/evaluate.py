@@ -19,7 +19,7 @@ from irrl.digits.data import Canvases
 from irrl.digits.model import draw, rollout
 from irrl.digits.network import Params, discriminator_log_probs, initial_params
 from irrl.errors import UserError
-from irrl.learning import restored
+from irrl.learning import check_answers, restored
 from irrl.loading import load_own
 
 BATCH = 1000
@@ -69,7 +69,9 @@ def predict(
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
         outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config.program)
         parts.append([np.asarray(output)[: len(batch)] for output in outputs])
-    return Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    found = Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    check_answers(found.log_probs)
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,4 +118,4 @@ def restored_agent(saved: Checkpoint) -> Agent:
     Raises:
         UserError: the checkpoint's settings or weights are not those of a digits agent.
     """
-    return Agent(*restored(saved, Config, initial_params), trained_on=str(saved.state.get("mnist", "")))
+    return Agent(*restored(saved, "digits", Config, initial_params), trained_on=str(saved.state.get("mnist", "")))

@@ -111,10 +111,10 @@ def _progress(saved: Any) -> tuple[int, float]:
         if not isinstance(_plain(saved.get(name)), kind):
             meant = "dictionary" if kind is dict else "number"
             raise UserError(f"has no {name}, or it is no {meant}; a released checkpoint has {', '.join(kinds)}")
-    epoch, best = _plain(saved["epoch"]), float(_plain(saved["best_valid_acc"]))
+    epoch, best = _plain(saved["epoch"]), _plain(saved["best_valid_acc"])
     if not (0 <= epoch < 2**31 and 0 <= best <= 100):
         raise UserError("records an epoch or a best_valid_acc that cannot be; they must be a count and per cent")
-    return epoch, best
+    return epoch, float(best)
 
 
 def _plain(value: Any) -> Any:

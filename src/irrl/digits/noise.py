@@ -16,18 +16,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from irrl import checkpoint, rewards
+from irrl import rewards
+from irrl.checkpoint import Checkpoint
 from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, Canvases
-from irrl.digits.evaluate import BATCH, Agent, load_agent
+from irrl.digits.evaluate import BATCH, Agent, load_agent, restored_agent
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
 from irrl.figures import check_picture, drawable, write_figure, write_picture
 from irrl.files import check_folder, replace_file
-from irrl.loading import checkpoint_of
+from irrl.loading import read_agent
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.run_folder import kept_checkpoints
 
@@ -128,10 +129,8 @@ def stages_of(
 ) -> list[Stage]:
     """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
     judge = load_agent(oracle)
-    agents = sorted(
-        ((_epoch(path), path, load_agent(path)) for model in models for path in checkpoints(model)),
-        key=lambda found: found[0],
-    )
+    found = ((path, *read_agent(path, _at_epoch)) for model in models for path in checkpoints(model))
+    agents = sorted(((epoch, path, agent) for path, epoch, agent in found), key=lambda each: each[0])
     for _, path, agent in agents:
         _check_same_glimpses(path, agent.config, oracle, judge.config)
     canvases = _canvases([agent for *_, agent in agents], split, cases, mnist)
@@ -155,7 +154,7 @@ def _check_reward(name: str, cases: int) -> None:
 
 def checkpoints(model: Path) -> list[Path]:
     """The checkpoints that `model` stands for: those a run kept for good, else its best or its last; or itself."""
-    return list(kept_checkpoints(model, "epoch").values()) or [checkpoint_of(model)]
+    return list(kept_checkpoints(model, "epoch").values()) or [model]
 
 
 def stage(
@@ -323,12 +322,12 @@ def _title(stage: Stage, *, several_runs: bool) -> str:
     return drawable(f"{stage.path.parent.name}, epoch {stage.epoch}" if several_runs else f"epoch {stage.epoch}")
 
 
-def _epoch(path: Path) -> int:
-    """After how many epochs the checkpoint was saved."""
-    epoch = checkpoint.load(path).state.get("epoch")
+def _at_epoch(saved: Checkpoint) -> tuple[int, Agent]:
+    """After how many epochs the checkpoint was saved, and the agent in it."""
+    epoch = saved.state.get("epoch")
     if not isinstance(epoch, int):
-        raise UserError(f"{path}: this checkpoint does not say its epoch")
-    return epoch
+        raise UserError("this checkpoint does not say its epoch")
+    return epoch, restored_agent(saved)
 
 
 def _check_same_glimpses(path: Path, config: Config, oracle: Path, wanted: Config) -> None:

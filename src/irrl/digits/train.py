@@ -262,10 +262,11 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     if restored := run.restore():
         if not any(name.startswith("optimizer.") for name in restored.arrays):
             raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
-        state, best = checkpoint.unflatten(state, restored.arrays), restored.state["best"]
+        state, best = checkpoint.unflatten(state, restored.arrays), restored.state.get("best", -1.0)
         for name, what in (("oracle", "weights"), ("mnist", "digits")):
             if restored.state.get(name, given.get(name)) != given.get(name):
                 raise UserError(f"--{name} {getattr(config, name)}: its {what} are not those with which this run began")
+        checkpoint.check_reached(restored, step=int(state.step), epoch=int(state.step) // steps)
     elif config.keep_every:
         run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | given, best=False, keep=True)
     state, oracle = on_every(mesh(config.batch), (state, oracle))

@@ -87,6 +87,8 @@ def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
     wide = tables.logits.astype(np.float64)
     log_probs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
     log_probs = np.logaddexp.reduce(log_probs, axis=0) - np.log(len(tables.logits))
+    if not np.isfinite(log_probs).all():
+        raise UserError("this agent's posteriors are NaN or infinite: its tables are too large to compute with")
     greedy = (tables.q + np.float32(config.disdain) * tables.bonus_q).argmax(-1)
     return Agent(greedy, log_probs, rooms.dynamics, config.steps)
 

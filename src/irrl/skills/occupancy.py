@@ -10,13 +10,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from irrl import checkpoint
 from irrl.errors import UserError
 from irrl.figures import drawable, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
-from irrl.loading import checkpoint_of
-from irrl.run_folder import kept_checkpoints, read_config
+from irrl.loading import read_agent
+from irrl.run_folder import kept_checkpoints, read_config, run_checkpoints
 from irrl.seeds import run_folders
 from irrl.settings import check_range
 from irrl.skills.config import FREE, Config
@@ -41,11 +40,11 @@ def agent_at(folder: Path, iteration: int | None = None) -> Trained:
     rooms = rooms_of(config.rooms)
     if iteration == 0:
         return Trained(agent_of(initial_tables(config, rooms), config, rooms), config, rooms, 0)
-    kept = kept_checkpoints(folder, "iteration")
-    path = folder / "last.safetensors" if iteration is None else kept.get(iteration, folder / "last.safetensors")
-    if not path.exists():
+    if not run_checkpoints(folder, "iteration"):
         raise UserError(f"{folder}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
-    found = agent_in(path)
+    kept = kept_checkpoints(folder, "iteration")
+    path = folder if iteration is None else kept.get(iteration, folder)
+    found = read_agent(path, restored)
     if any(getattr(found.config, name) != value for name, value in asdict(config).items() if name not in FREE):
         raise UserError(f"{path}: not of the run whose config.json lies there")
     if iteration not in (None, found.iteration):
@@ -55,20 +54,6 @@ def agent_at(folder: Path, iteration: int | None = None) -> Trained:
             f"kept by --keep-every: {known})"
         )
     return found
-
-
-def agent_in(path: Path) -> Trained:
-    """The agent in a checkpoint file, or the packaged one of that name.
-
-    Raises:
-        UserError: there is none, it is damaged, or of another task.
-    """
-    path = checkpoint_of(path)
-    saved = checkpoint.load(path)
-    try:
-        return restored(saved)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
 
 
 METRICS = ("effective_skills", "effective_skills_exact", "distinct_terminal_states", "mutual_information_nats")
@@ -89,14 +74,14 @@ def test(path: Path, seed: int) -> dict[str, Any]:
     """
     check_range("seed", seed, 0, 2**32 - 1)
     if path.is_dir():
-        folders = [folder for folder in run_folders([path]) if (folder / "last.safetensors").exists()]
+        folders = [folder for folder in run_folders([path]) if run_checkpoints(folder, "iteration")]
         if not folders:
             raise UserError(
                 f"{path}: no checkpoint there: it was not trained to one yet, or only its metrics were kept"
             )
         found = map(agent_at, folders)
     else:
-        found = [agent_in(path)]
+        found = [read_agent(path, restored)]
     each, settings, highest = {}, None, 0.0
     for agent, config, rooms, iteration in found:
         alike = {name: value for name, value in asdict(config).items() if name not in FREE | {"seed"}}

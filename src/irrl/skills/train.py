@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from irrl import keys
-from irrl.checkpoint import unflatten
-from irrl.errors import UserError, printable
+from irrl.checkpoint import check_reached, unflatten
+from irrl.errors import UserError, one_line
 from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
@@ -69,6 +69,7 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
     if restored := run.restore():
         # Compiled code trusts the shapes: it would write outside an array.
         tables, iteration = unflatten(tables_like(config, rooms), restored.arrays), restored.state["iteration"]
+        check_reached(restored, step=iteration)
     batch = kernel.empty_batch(tables, settings)
     look, first, began, stop = 1, iteration, time.perf_counter(), False
 
@@ -128,7 +129,7 @@ def train_all(
                 train(config, run, stopping)
         except (UserError, OSError) as error:
             with suppress(OSError):
-                sys.stderr.write(f"seed {config.seed}: {printable(error)}\n")  # at once: other seeds write lines too
+                sys.stderr.write(f"seed {config.seed}: {one_line(error)}\n")  # at once: other seeds write lines too
             return error
 
     with ThreadPoolExecutor(threads) as pool:

@@ -12,7 +12,7 @@ from irrl.checkpoint import load
 from kill_and_resume import command, prepared, rows_logged
 
 TASKS = ("digits", "skills", "counting")
-ROWS = 100_000
+ROWS = 50_000
 """More than any test waits for."""
 
 

@@ -97,3 +97,29 @@ def test_output_that_nobody_reads_to_the_end_ends_silently(words):
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.45, 0.7, 1.0, 1.5])
+def test_an_early_ctrl_c_ends_it_at_once(seconds):
+    """In the middle of imports and of compilation, where an exception could be lost."""
+    words = [sys.executable, "-c", f"{HEARD}; signal.signal(signal.SIGINT, signal.default_int_handler)"]
+    words[-1] += "\nprint(flush=True)\nimport sys; sys.argv = ['irrl', 'digits', 'test', 'digits-ram8']\n"
+    words[-1] += "from irrl.__main__ import main; main()"
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode in (-signal.SIGINT, 130), error
+    # Python's own start is not ours.
+    assert seconds < 0.2 or "Traceback" not in error
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["--version", "skills test --help", "skills train {} --out run"])
+def test_closed_streams_are_nobodys_trouble(tmp_path, words, closed):
+    words = words.format("--rooms small --iterations 1000 --log-every 500")
+    script = f"{sys.executable} -m irrl {words} {closed}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert "train" not in words or (tmp_path / "run" / "last.safetensors").exists()

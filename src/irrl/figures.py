@@ -87,7 +87,8 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
             axes.fill_between(group.at, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
     end = _end(groups, paper)
     axes.set(xlim=(0, end), ylim=(0, study.most), xlabel=study.unit, ylabel=study.title)
-    axes.set_title("mean over seeds and its 95 % bootstrap interval; published: mean, read off the plot", fontsize=9)
+    title = "mean over seeds and its 95 % bootstrap interval"
+    axes.set_title(title + "; published: mean, read off the plot" * bool(paper), fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if end >= MANY:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -108,7 +108,7 @@ class Run(ABC):
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """While active, Ctrl-C, SIGTERM or SIGHUP (the terminal was closed) sets `stop_requested`; Ctrl-C after that
-        raises KeyboardInterrupt.
+        does what it did before: it raises KeyboardInterrupt, or ends the process.
 
         A signal that is ignored, as by `nohup` and of what a script runs in the background, stays ignored. Does nothing
         off the main thread, where Python lets nobody handle signals.
@@ -119,7 +119,11 @@ class Run(ABC):
 
         def request_stop(number: int, frame: object) -> None:
             if self.stop_requested and number == signal.SIGINT:
-                raise KeyboardInterrupt
+                before = old_handlers[number]
+                if callable(before):
+                    before(number, frame)
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
             self.stop_requested = True
 
         numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]

@@ -72,6 +72,8 @@ def read_settings(folder: Path, task: str, kind: type) -> dict[str, Any]:
 
 def _recorded(folder: Path, task: str) -> dict[str, Any]:
     check_single(folder)
+    if folder.is_file():
+        raise UserError(f"{folder}: a file; give the folder of the run")
     recorded = read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict) or recorded.get("task") != task:
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run of the task {task}")

@@ -1,7 +1,6 @@
 """The console script: one file a task. JAX is imported only by the commands that compute."""
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,15 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as error:  # Rich makes one of a broken pipe
         status = _closed() if isinstance(error.__context__, BrokenPipeError) else error.code
     except (UserError, CycloptsError, OSError, MemoryError) as error:
-        status = _say(str(error) or OUT_OF_MEMORY)
+        status = _say(_in_words(error))
     except RuntimeError as error:  # JAX's own out-of-memory error is one
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         status = _say(OUT_OF_MEMORY)
-    if arguments is None:
-        # All is saved: one more Ctrl-C while threads end needs no traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status or 0)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or OUT_OF_MEMORY
 
 
 def _say(message: str) -> int:

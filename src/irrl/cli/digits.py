@@ -13,6 +13,7 @@ from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings
 from irrl.digits.config import FREE, PRESETS, Config, idle, preset
 from irrl.errors import UserError, say
+from irrl.files import check_folder
 
 app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
@@ -241,7 +242,12 @@ def data_command(
     for name, value in (("train", train), ("test", test)):
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
-    for path in filter(None, (out, sheet)):
+    for flag, path, ending in (("--out", out, ".npz"), ("--sheet", sheet, ".png")):
+        if path is None:
+            continue
+        if path.suffix != ending:
+            raise UserError(f"{flag} {path}: its name must end with {ending}")
+        check_folder(path.parent)
         existing = next(parent for parent in path.absolute().parents if parent.exists())
         if path.is_dir() or not os.access(existing, os.W_OK):
             raise UserError(f"{path}: cannot write a file there")

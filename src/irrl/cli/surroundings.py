@@ -11,11 +11,23 @@ from irrl.machine import is_safe, is_writable, temporary_folder
 
 def settle() -> None:
     """Let output be escaped where its encoding lacks a character, and other packages' caches lie where they can."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _settle_matplotlib()
     _settle_jax()
+
+
+def _open_closed_streams() -> None:
+    """Where a shell has closed one (`2>&-`), Python has None; and the next file to be opened would take its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(getattr(sys, name).fileno(), number)
 
 
 def _settle_matplotlib() -> None:

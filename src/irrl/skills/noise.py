@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, SymmetricalLogLocator
 
 from irrl.comparison import Group, groups_of
 from irrl.figures import COLORS, OTHER_COLORS, drawable
@@ -47,9 +47,12 @@ def noise_figure(runs: Sequence[Path]) -> Figure:
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
         axes[0].set(title=drawable(f"{group.label} ({seeds})"), ylabel="discriminator noise q - p")
         axes[1].set(ylabel="reward noise: bias")
-        axes[1].set_yscale("symlog", linthresh=0.01)
         axes[2].set(ylabel="reward noise: standard deviation")
-        axes[2].set_yscale("symlog", linthresh=0.01)
+        for each in axes[1:]:
+            each.set_yscale("symlog", linthresh=0.01)
+            # Labels at 1, 2 and 5: of powers of ten alone there may be a single one.
+            each.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=0.01, subs=(1, 2, 5)))
+            each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for each in axes:
             each.set(xlabel="iteration", xlim=(0, group.at[-1]))
             each.xaxis.set_major_formatter(EngFormatter(sep=""))

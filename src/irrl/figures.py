@@ -62,13 +62,14 @@ def drawable(text: str) -> str:
 
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     """Scores against epochs or iterations: mean over seeds and its interval; the published curves dashed behind."""
-    study = groups[0].study
+    task = groups[0].task
+    score = task.score
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
     colors = _colors([*paper, *(group.curve_name for group in groups)])
     for name, curve in paper.items():
         axes.plot(
-            curve.at, study.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
+            curve.at, score.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
             zorder=1, label=drawable(f"{name}, published"),
         )  # fmt: skip
     drawn: dict[str, int] = {}
@@ -79,14 +80,14 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
         label = drawable(f"{group.label} ({seeds})")
         axes.plot(
-            group.at, study.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
+            group.at, score.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
         )
         interval = bootstrap_interval(group.scores, np.mean)
         if interval is not None:
-            low, high = study.scale * interval
+            low, high = score.scale * interval
             axes.fill_between(group.at, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
     end = _end(groups, paper)
-    axes.set(xlim=(0, end), ylim=(0, study.most), xlabel=study.unit, ylabel=study.title)
+    axes.set(xlim=(0, end), ylim=(0, 100 if score.is_share else None), xlabel=task.progress.unit, ylabel=score.label)
     title = "mean over seeds and its 95 % bootstrap interval"
     axes.set_title(title + "; published: mean, read off the plot" * bool(paper), fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -53,7 +53,7 @@ def test_rows_and_another_start(trained, capsys):
     assert [row["episode"] for row in rows] == [32, 64]
     assert all(0 <= row["moves"] <= 2 and np.isfinite(row["loss"]) for row in rows)
     assert run("counting", "train", *FLAGS, "--out", trained) == 0
-    assert "64 episodes" in capsys.readouterr().out
+    assert "episode 64, best validation accuracy" in capsys.readouterr().out
     assert run("counting", "train", *FLAGS, "--latency", 0.5, "--out", trained) == 2
     assert "latency: 0.01 -> 0.5" in capsys.readouterr().err
 

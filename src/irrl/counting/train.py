@@ -217,6 +217,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     source = source or Source(config)
     steps = source.steps_per_round
     typical = tables_of(config, source.validation.take(np.arange(min(TYPICAL, config.validation_size))))
+    run.threads = mesh(config.batch).size
     if restored := run.restore():
         like = jax.eval_shape(partial(initial_state, config), typical)
         state, best = checkpoint.unflatten(like, restored.arrays), restored.state.get("best", -1.0)

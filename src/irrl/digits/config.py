@@ -1,6 +1,6 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -232,9 +232,9 @@ class Config:
         return state + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
 
 
-def idle(settings: Mapping[str, Any]) -> Set[str]:
-    """Settings that do nothing beside the others: runs that differ in them only are alike."""
-    return frozenset() if settings["model"] == "dt-ram" else frozenset({"stop"})
+def idle(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that do nothing beside the others, and without what: runs that differ in them only are alike."""
+    return {} if settings["model"] == "dt-ram" else {"stop": "--model dt-ram"}
 
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})

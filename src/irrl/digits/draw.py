@@ -61,7 +61,9 @@ class Case(NamedTuple):
         return int(self.probabilities.argmax())
 
 
-def draw(model: Path, out: Path | None, *, cases: int, seed: int, mnist: Path | None = None) -> list[Path]:
+def draw(
+    model: Path, out: Path | None = None, *, cases: int = 12, seed: int = 0, mnist: Path | None = None
+) -> list[Path]:
     """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
 
     Args:

@@ -259,6 +259,7 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     if config.mnist:
         given["mnist"] = source.mnist.digest()
         warn_of_prior(config, source.mnist)
+    run.threads = mesh(config.batch).size
     if restored := run.restore():
         if not any(name.startswith("optimizer.") for name in restored.arrays):
             raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")

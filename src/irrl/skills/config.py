@@ -1,5 +1,6 @@
 """Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,4 +105,9 @@ def preset(name: str, **overrides) -> Config:
     Raises:
         UserError: no such preset (the valid ones are listed), or a field's value is out of range.
     """
-    return preset_of(PRESETS, name, {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides})
+    return preset_of(PRESETS, name, with_small(overrides))
+
+
+def with_small(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings given, and those of `SMALL` where they ask for the small rooms."""
+    return {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides}

@@ -1,7 +1,6 @@
 """How noisy the discriminator and the rewards are along training: drawn from what training measured, exactly."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, SymmetricalLogLocator
 
 from irrl.comparison import Group, groups_of
 from irrl.figures import COLORS, OTHER_COLORS, drawable
-from irrl.skills.comparison import STUDY
 from irrl.skills.evaluate import NOISE_REWARDS
+from irrl.skills.task import TASK
 
 DRAWN = ("linear", *(name for name in NOISE_REWARDS if name != "linear"))
 """From the bottom up."""
@@ -29,7 +28,7 @@ def noise_figure(runs: Sequence[Path]) -> Figure:
     """
 
     def measured(metric: str) -> list[Group]:
-        return groups_of(replace(STUDY, score=metric), runs)
+        return groups_of(TASK, runs, metric)
 
     bias, variance = measured("delta_bias"), measured("delta_variance")
     rewards = {name: [measured(f"noise_{what}/{name}") for what in ("bias", "variance")] for name in DRAWN}

@@ -1,17 +1,13 @@
 """Training: the kernel in chunks of about a second, several runs side by side, a row of metrics now and then."""
 
-import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from irrl import keys
 from irrl.checkpoint import check_reached, unflatten
-from irrl.errors import UserError, one_line
+from irrl.errors import UserError
 from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
@@ -52,13 +48,10 @@ def kernel_settings(config: Config, reward: CompiledReward) -> Settings:
     )
 
 
-def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] | None = None) -> Tables:
+def train(config: Config, run: Run | None = None) -> Tables:
     """Train until `config.iterations`, or until asked to stop, going on from the state `run` holds, if any.
 
     Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
-
-    Args:
-        stopping: whether to save and return, as if `run` had been asked to.
 
     Raises:
         UserError: the reward cannot be used, or a table became NaN or infinite; the last checkpoint from before stands.
@@ -94,46 +87,11 @@ def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] |
             first, began = iteration, time.perf_counter()
             tables.paid[:] = 0
         keep = config.keep_every > 0 and iteration % config.keep_every == 0
-        stop = run.stop_requested or (stopping is not None and stopping())
+        stop = run.stop_requested
         if keep or stop or iteration % config.checkpoint_every == 0 or iteration == config.iterations:
             state = {"step": iteration, "iteration": iteration}
             run.save(tables._asdict(), state, best=False, keep=keep)
     return tables
-
-
-def train_all(
-    configs: Sequence[Config],
-    open_run: Callable[[Config], Run],
-    threads: int,
-    stopping: Callable[[], bool] = lambda: False,
-) -> list[UserError | OSError]:
-    """Train several runs, as many at a time as there are threads; each ends as it would alone.
-
-    The kernel runs outside Python's global lock. Threads take one run after the other: so none waits for another at
-    the end of a chunk, as the threads of one parallel loop over runs would. A run that fails says so on stderr, and
-    the others go on.
-
-    Args:
-        open_run: gives the run of a config when its turn comes.
-        stopping: whether all should save and return.
-
-    Returns:
-        What the runs that failed failed with.
-    """
-
-    def train_one(config: Config) -> UserError | OSError | None:
-        if stopping():
-            return None
-        try:
-            with open_run(config) as run:
-                train(config, run, stopping)
-        except (UserError, OSError) as error:
-            with suppress(OSError):
-                sys.stderr.write(f"seed {config.seed}: {one_line(error)}\n")  # at once: other seeds write lines too
-            return error
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [error for error in pool.map(train_one, configs) if error]
 
 
 def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, Any]:

@@ -186,12 +186,12 @@ def find_registered(name: object) -> Task:
         UserError: there is none.
     """
     known = registered()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UserError(
             f"a checkpoint of the task {str(name)[:60]!r}; irrl knows {', '.join(known)}: hand in another, as "
             "irrl.load(path, task)"
         )
-    return _task(known[str(name)], str(name))
+    return _task(known[name], name)
 
 
 def _task(reference: str, name: str) -> Task:

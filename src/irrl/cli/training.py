@@ -13,6 +13,7 @@ from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.seeds import folders_of_seeds
+from irrl.settings import recorded
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
@@ -137,5 +138,5 @@ class Trainings:
     def _plan(self, config: Any) -> "Plan":
         from irrl.run import Plan
 
-        defaults = dataclasses.asdict(type(config)())
-        return Plan(self._task, dataclasses.asdict(config), self._free, defaults, self._unit, self.threads)
+        defaults = recorded(type(config)())
+        return Plan(self._task, recorded(config), self._free, defaults, self._unit, self.threads)

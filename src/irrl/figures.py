@@ -17,9 +17,18 @@ from irrl.stats import bootstrap_interval
 
 FORMATS = (".png", ".pdf", ".svg")
 
-COLORS = {"clipped-linear": "#0a64d8", "clipped-log": "#e8750a", "accuracy": "#248a3d", "log": "#d70015"}
-OTHER_COLORS = ("#8944ab", "#8e6b3f", "#d6368f", "#178f9c", "#6b6b70")
-"""One colour a reward: those of the paper have the same one in every figure."""
+COLORS = {
+    "clipped-linear": "#0a64d8",
+    "clipped-log": "#e8750a",
+    "accuracy": "#248a3d",
+    "log": "#d70015",
+    "linear": "#8944ab",
+    "box-cox:0.5": "#d6368f",
+    "clipped-box-cox:0.5": "#178f9c",
+}
+"""One colour a reward, the same in every figure."""
+OTHER_COLORS = ("#8e6b3f", "#6b6b70", "#1fa8e0", "#b59400", "#3a3a3c")
+"""Of rewards that are not among them, in their order."""
 
 MANY = 10_000
 """From so many epochs or iterations on, the axis is labelled in thousands or millions."""
@@ -102,11 +111,16 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     return figure
 
 
+def colors_of(rewards: Sequence[str]) -> dict[str, str]:
+    """The colour of each reward, by its name: its own of `COLORS`, or the next of `OTHER_COLORS`."""
+    others = (reward for reward in dict.fromkeys(rewards) if reward not in COLORS)
+    colors = COLORS | {reward: OTHER_COLORS[at % len(OTHER_COLORS)] for at, reward in enumerate(others)}
+    return {reward: colors[reward] for reward in rewards}
+
+
 def _colors(curve_names: Sequence[str]) -> dict[str, str]:
     """A colour a reward; with `+hacking` it is darker."""
-    rewards = dict.fromkeys(name.removesuffix("+hacking") for name in curve_names)
-    others = (reward for reward in rewards if reward not in COLORS)
-    colors = COLORS | {reward: OTHER_COLORS[at % len(OTHER_COLORS)] for at, reward in enumerate(others)}
+    colors = colors_of([name.removesuffix("+hacking") for name in curve_names])
     return {
         name: _mix(colors[name.removesuffix("+hacking")], "black", 0.45 * name.endswith("+hacking"))
         for name in curve_names

@@ -165,7 +165,7 @@ class Plan:
 
     task: str
     config: Mapping[str, Any]
-    """JSON values"""
+    """JSON values, as `irrl.settings.recorded` gives them"""
     free: Set[str] = frozenset()
     """fields that may change between one start and the next"""
     defaults: Mapping[str, Any] = field(default_factory=dict)

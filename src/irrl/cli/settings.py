@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 from docstring_parser import parse_from_object
 
+from irrl.reward_names import AnyReward
+
 
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
     """Read an integer; 3.5 is a mistake, not 4."""
@@ -47,7 +49,7 @@ def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = N
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
                 annotation=Annotated[
-                    field.type | None,
+                    (str if field.type is AnyReward else field.type) | None,
                     Parameter(
                         name=(f"--{field.name.replace('_', '-')}", *filter(None, [(aliases or {}).get(field.name)])),
                         help=texts[field.name],

@@ -13,6 +13,7 @@ from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.seeds import folders_of_seeds
+from irrl.settings import recorded
 from irrl.task import Task, resolve
 
 if TYPE_CHECKING:
@@ -177,6 +178,6 @@ class Trainings:
         from irrl.run import Plan
 
         task, config = self._task, self._configs[folder]
-        defaults = dataclasses.asdict(type(config)())
-        settings = dataclasses.asdict(config)
+        defaults = recorded(type(config)())
+        settings = recorded(config)
         return Plan(task.name, settings, task.free | set(task.idle(settings)), defaults, task.progress.unit)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from irrl.errors import UserError
+from irrl.reward_names import AnyReward
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, flag, preset_of
 
 MOST_PIXELS = {"train_size": 1_000_000_000, "test_size": 200_000_000}
@@ -21,8 +22,9 @@ class Config:
 
     model: Literal["ram", "dt-ram", "random"] = "ram"
     """ram: the recurrent attention model; dt-ram: it decides when to answer; random: it looks at random places"""
-    reward: str = "clipped-linear"
-    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward: AnyReward = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute or
+    module:Attribute(0.5), or clipped(...) of it; in Python also the reward itself"""
     reward_gradient: Literal["stop", "leak"] = "stop"
     """stop: the reward is a constant, as in the theory; leak: the authors' code, which differentiates through it"""
 

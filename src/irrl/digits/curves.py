@@ -42,9 +42,10 @@ def _curve(settings: Mapping[str, Any]) -> Curve | None:
     paper = asdict(PRESETS["paper"])
     if any(settings[name] != paper[name] for name in ("data", "patch", "scales", "glimpses")):
         return None
-    hacking = settings.get("oracle") or settings["reward"] == "log"
-    figure = "hacking" if settings["model"] == "ram" and hacking else settings["model"]
-    return published(figure).get(TASK.curve_name(settings)) if figure in FILES else None
+    # The figure on hacking has further curves of RAM.
+    figures = ("hacking", "ram") if settings["model"] == "ram" else (settings["model"],)
+    curves = {name: curve for figure in figures if figure in FILES for name, curve in published(figure).items()}
+    return curves.get(TASK.curve_name(settings))
 
 
 PUBLISHED = Published(_curve, published_of)

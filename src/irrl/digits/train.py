@@ -21,6 +21,7 @@ from irrl.digits.source import Epoch, Source, warn_of_prior
 from irrl.errors import UserError
 from irrl.learning import check_finite, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
+from irrl.rewards import Accuracy, SignedAccuracy
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -160,7 +161,7 @@ def less_latency(
         return reward * LATENCY_DISCOUNT**stop_time
     if config.latency == "always":
         return reward + LATENCY_WEIGHT * late
-    by_accuracy = config.reward in ("accuracy", "signed-accuracy")
+    by_accuracy = isinstance(rewards.get(config.reward), Accuracy | SignedAccuracy)
     scale = 1.0 if by_accuracy else reward
     if config.latency == "right":
         return reward + LATENCY_WEIGHT * late * scale * correct

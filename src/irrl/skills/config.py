@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from irrl.errors import UserError
+from irrl.reward_names import AnyReward
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, preset_of
 from irrl.skills.four_rooms import ACTIONS, rooms_of
 
@@ -18,8 +19,9 @@ class Config:
 
     rooms: str = "large"
     """the map: small, large, or a text file with walls (#) and free cells (spaces); here, the text of a map"""
-    reward: str = "clipped-linear"
-    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward: AnyReward = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute or
+    module:Attribute(0.5), or clipped(...) of it; in Python also the reward itself"""
     skills: int = 128
     """how many skills to tell apart"""
     steps: int = 20

@@ -15,6 +15,7 @@ from irrl.figures import drawable, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
 from irrl.loading import read_agent
+from irrl.rewards import label
 from irrl.run_folder import kept_checkpoints, read_config, run_checkpoints
 from irrl.seeds import run_folders
 from irrl.settings import check_range
@@ -175,8 +176,8 @@ def _skills_figure(stage: Trained) -> Figure:
     axes.set(xticks=[], yticks=[])
     effective = effective_skills(agent, np.arange(config.skills), ends)
     axes.set_title(
-        f"{drawable(config.reward)}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
-        f"{len(np.unique(ends))} last states\n"
+        f"{drawable(label(config.reward))}, seed {config.seed}, iteration {iteration:,}: "
+        f"{effective:.1f} effective skills, {len(np.unique(ends))} last states\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,
     )

@@ -19,7 +19,7 @@ from irrl.digits.network import initial_params as digits_params
 from irrl.run import DiskRun, Plan
 from irrl.skills.config import Config as SkillsConfig
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.train import initial_tables, row
+from irrl.skills.train import initial_tables, measured
 from tiny import COUNTING, SETTINGS, write_mnist
 
 EVIL = """
@@ -70,8 +70,9 @@ def write_runs(folder, rewards_of):
         for iteration in (1, 2):
             tables = initial_tables(skills, rooms)
             tables.paid[0] = 1
-            disk.log(row(tables, skills, rooms, iteration, rewards.Linear()))
-            disk.save(tables._asdict(), {"step": iteration, "iteration": iteration}, best=False, keep=True)
+            state = {"step": iteration, "iteration": iteration}
+            disk.log(state | measured(tables, skills, rooms, iteration, rewards.Linear()))
+            disk.save(tables._asdict(), state, best=False, keep=True)
 
 
 def commands(folder):

@@ -102,7 +102,8 @@ def test_bad_settings_and_resumes_are_one_line(capsys):
 
 def test_help_shows_its_flags(capsys):
     assert run(NAME, "train", "--help") == 0
-    assert all(text in capsys.readouterr().out for text in ("--learning-rate", "--budget", "pulls of an arm"))
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("--learning-rate", "--budget", "pulls of an arm"))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_looks_logging_and_checkpoints_change_nothing(monkeypatch):
     whole = MemoryRun()
     tables = train(CONFIG, whole)
     assert [row["iteration"] for row in whole.history] == [700, 1400, 2100, 2800, 3000]
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(training.Training, "seconds_between_looks", 0.001)
     other = MemoryRun()
     changed = dataclasses.replace(CONFIG, checkpoint_every=37, log_every=1400)
     assert same(train(changed, other), tables)

@@ -103,8 +103,8 @@ class Config(SceneConfig):
 
     @property
     def program(self) -> "Config":
-        """What compiled programs depend on: this config but for the seed. All seeds share them."""
-        return replace(self, seed=0)
+        """What compiled programs depend on; all else is the same here. So seeds and budgets share them."""
+        return replace(self, seed=0, episodes=self.batch, keep_every=0)
 
     @property
     def grid(self) -> tuple[int, int]:

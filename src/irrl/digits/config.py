@@ -199,8 +199,8 @@ class Config:
 
     @property
     def program(self) -> "Config":
-        """What compiled programs depend on: this config but for the seed. All seeds share them."""
-        return replace(self, seed=0)
+        """What compiled programs depend on; all else has its default here. So seeds and budgets share them."""
+        return replace(self, **{name: getattr(Config, name) for name in FREE | {"seed", "mnist", "oracle"}})
 
     @property
     def most_glimpses(self) -> int:

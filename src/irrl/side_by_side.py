@@ -18,7 +18,8 @@ def train_all(
     """Train several runs, as many at a time as there are threads; each ends as it would alone.
 
     Threads take one run after the other: so none waits for another at the end of a chunk, as the threads of one
-    parallel loop over runs would. A run that fails says so on stderr, and the others go on. Ctrl-C stops all.
+    parallel loop over runs would. A run that fails says so on stderr, once where several fail alike, and the others go
+    on. Ctrl-C stops all.
 
     Args:
         train: (config, run) -> anything.
@@ -28,6 +29,7 @@ def train_all(
         What the runs that failed failed with.
     """
     asked = MemoryRun()  # hears of Ctrl-C on behalf of all
+    said: set[str] = set()
 
     def train_one(config: C) -> UserError | OSError | None:
         if asked.stop_requested:
@@ -37,9 +39,12 @@ def train_all(
                 run.stops_with = asked
                 train(config, run)
         except (UserError, OSError) as error:
-            with suppress(OSError):
-                seed = getattr(config, "seed", "")
-                sys.stderr.write(f"irrl: seed {seed}: {one_line(error)}\n")  # at once: others write lines too
+            message = one_line(error)
+            if message not in said:
+                said.add(message)
+                which = f"seed {getattr(config, 'seed', '')}: " if len(configs) > 1 else ""
+                with suppress(OSError):
+                    sys.stderr.write(f"irrl: {which}{message}\n")  # at once: others write lines too
             return error
 
     with asked.interruptible(), ThreadPoolExecutor(threads) as pool:

@@ -183,8 +183,15 @@ def test_a_stop_saves_once_and_nothing_is_done_twice():
 
 
 def test_others_may_ask_it_to_stop():
-    run, asked = Tape(), iter([False, False, True])
-    learn(Counting(seconds=slow), Schedule(steps=9, row_every=9, checkpoint_every=9), run, lambda: next(asked))
+    """As Ctrl-C asks all of several trainings side by side."""
+    run, asked = Tape(), MemoryRun()
+    run.stops_with = asked
+
+    def until_asked(step):
+        asked.stop_requested = step == 1
+        return slow(step)
+
+    learn(Counting(seconds=until_asked), Schedule(steps=9, row_every=9, checkpoint_every=9), run)
     assert run.saves == [(2, False, False)]
 
 

@@ -204,6 +204,9 @@ def test_pace_counts_from_a_resume_and_counts_learning_only():
     again = Counting(seconds=lambda step: 3)
     learn(again, schedule, Tape(saved=run.saved))
     assert again.paces == [Pace(3, 9.0)]
+    whole = Counting(seconds=lambda step: 2)
+    learn(whole, schedule, Tape())
+    assert whole.paces == [Pace(4, 8.0)] * 2
 
 
 def test_looks_take_about_as_long_as_asked_whatever_a_step_takes():

@@ -18,23 +18,20 @@ import numpy as np
 import irrl
 from irrl import checkpoint
 from irrl.comparison import compare, groups_of
-from irrl.counting.comparison import STUDY as COUNTING_STUDY
 from irrl.counting.config import Config as CountingConfig
 from irrl.counting.source import scenes_for_testing
 from irrl.counting.train import train as train_counting
-from irrl.digits.comparison import STUDY as DIGITS_STUDY
 from irrl.digits.config import Config as DigitsConfig
 from irrl.digits.data import load_mnist, published
 from irrl.digits.train import train as train_digits
 from irrl.provenance import environment
 from irrl.run import MemoryRun
-from irrl.skills.comparison import STUDY as SKILLS_STUDY
 from irrl.skills.config import preset as skills_preset
 from irrl.skills.train import train as train_skills
+from irrl.task import find
 from tiny import COUNTING, FASTER, SETTINGS, write_mnist
 
 ROOT = Path(__file__).parents[1]
-STUDIES = {"digits": DIGITS_STUDY, "skills": SKILLS_STUDY, "counting": COUNTING_STUDY}
 
 CASES = 500
 """That each packaged agent answers."""
@@ -91,8 +88,8 @@ def committed_runs() -> dict[str, Any]:
     """What a comparison says of each run under `results`."""
     found = {}
     for config in sorted(ROOT.glob("results/**/config.json")):
-        study = STUDIES[json.loads(config.read_text())["task"]]
-        (row,) = compare(groups_of(study, [config.parent]))
+        task = find(json.loads(config.read_text())["task"])
+        (row,) = compare(groups_of(task, [config.parent]))
         name = str(config.parent.relative_to(ROOT / "results"))
         found[name] = [row.label, list(row.seeds), row.at, row.interquartile_mean, row.best, row.published]
     return found

@@ -19,7 +19,7 @@ from irrl.digits.network import initial_params as digits_params
 from irrl.run import DiskRun, Plan
 from irrl.skills.config import Config as SkillsConfig
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.train import initial_tables, row
+from irrl.skills.train import initial_tables, measured
 from tiny import COUNTING, SETTINGS, write_mnist
 
 EVIL = """
@@ -47,11 +47,15 @@ def run(*words) -> int:
     return exit.value.code or 0
 
 
-def write_runs(folder, reward):
-    """A run of each task, as its training leaves it, but untrained."""
+def write_runs(folder, rewards_of):
+    """A run of each task, as its training leaves it, but untrained.
+
+    Args:
+        rewards_of: the name of its reward, by task.
+    """
     mnist = str(write_mnist(folder / "mnist"))
-    digits = DigitsConfig(**SETTINGS, mnist=mnist, reward=reward)
-    counting = CountingConfig(**COUNTING, reward=reward)
+    digits = DigitsConfig(**SETTINGS, mnist=mnist, reward=rewards_of["digits"])
+    counting = CountingConfig(**COUNTING, reward=rewards_of["counting"])
     for task, config, initial in (("digits", digits, digits_params), ("counting", counting, counting_params)):
         params = initial(config, key=jax.random.key(1))
         unit = "epoch" if task == "digits" else "episode"
@@ -60,14 +64,15 @@ def write_runs(folder, reward):
                 disk.log({"step": step, unit: step, "validation_accuracy": 0.5, "accuracy": 0.5, "reward": 0.1})
                 state = {"step": step, unit: step, "best": 0.5}
                 disk.save(flatten({"params": params}), state, best=True, keep=True)
-    skills = SkillsConfig(rooms="small", skills=4, steps=4, iterations=2, reward=reward)
+    skills = SkillsConfig(rooms="small", skills=4, steps=4, iterations=2, reward=rewards_of["skills"])
     with DiskRun.open(folder / "skills", Plan("skills", asdict(skills), unit="iteration")) as disk:
         rooms = rooms_of("small")
         for iteration in (1, 2):
             tables = initial_tables(skills, rooms)
             tables.paid[0] = 1
-            disk.log(row(tables, skills, rooms, iteration, rewards.Linear()))
-            disk.save(tables._asdict(), {"step": iteration, "iteration": iteration}, best=False, keep=True)
+            state = {"step": iteration, "iteration": iteration}
+            disk.log(state | measured(tables, skills, rooms, iteration, rewards.Linear()))
+            disk.save(tables._asdict(), state, best=False, keep=True)
 
 
 def commands(folder):
@@ -88,23 +93,35 @@ def commands(folder):
     yield "skills", "noise", folder / "skills", "--out", folder / "noise.png"
 
 
-@pytest.mark.parametrize("reward", ["evil:R", "antigravity:fly", "$\\frac$:R"])
-def test_whatever_reads_a_strangers_run_imports_nothing_that_it_names(stranger, reward, capsys, monkeypatch):
+TASKS = ("digits", "counting", "skills")
+STRANGE = [
+    ("evil:R", "evil:R", "evil:R"),
+    ("antigravity:fly", "os:getcwd", "$\\frac$:R"),
+    ("builtins:exit", 'os:system("touch marker")', "builtins:exit()"),
+    ("evil:R(1)", "clipped(evil:R)", "evil:R(__import__('os').system('touch marker'))"),
+    ('os:system("touch marker")', "builtins:exit()", "evil:R(1)"),
+]
+"""Names of rewards that strangers wrote into their runs of each task."""
+
+
+@pytest.mark.parametrize("names", STRANGE)
+def test_whatever_reads_a_strangers_run_imports_nothing_that_it_names(stranger, names, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "antigravity", None)  # importing it would open a browser
     resolved = []
     get = rewards.get
     monkeypatch.setattr(rewards, "get", lambda name: resolved.append(name) or get(name))
-    write_runs(stranger, reward)
+    monkeypatch.setattr(rewards, "_load", resolved.append)
+    write_runs(stranger, dict(zip(TASKS, names, strict=True)))
     for words in commands(stranger):
         done, said = run(*words), capsys.readouterr()
         # Where MuJoCo has nothing to draw with, and for a picture of many digits, one line says so.
         assert done == 0 or (words[1] in ("draw", "predict") and done == 2 and said.err.count("\n") == 1), said.err
-    for task in ("digits", "counting", "skills"):
+    for task, name in zip(TASKS, names, strict=True):
         irrl.load(stranger / task)
-    assert reward not in resolved
+        assert json.loads((stranger / task / "config.json").read_text())["config"]["reward"] == name
+    assert not set(names) & set(resolved)
     assert "evil" not in sys.modules
     assert not (stranger / "marker").exists()
-    assert json.loads((stranger / "skills" / "config.json").read_text())["config"]["reward"] == reward
 
 
 OWN = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from irrl.digits.comparison import published
+from irrl.digits.curves import published
 from irrl.run import read_rows
 
 HERE = Path(__file__).parent

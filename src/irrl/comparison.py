@@ -2,7 +2,7 @@
 
 import csv
 import zlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from irrl.errors import UserError
 from irrl.run_folder import read_rows, read_settings
 from irrl.seeds import run_folders
 from irrl.stats import bootstrap_interval, interquartile_mean
+from irrl.task import Settings, Task, resolve
 
 
 class Curve(NamedTuple):
@@ -28,51 +29,20 @@ class Curve(NamedTuple):
     """mean over seeds"""
 
 
-@dataclass(frozen=True)
-class Study:
-    """What the runs of a task are compared by."""
+class Published(NamedTuple):
+    """The paper's learning curves of a task."""
 
-    task: str
-    config: type
-    """the task's config dataclass"""
-    free: Set[str]
-    """budget and logging settings, in which runs of a group may differ"""
-    unit: str
-    """what progress is counted in, as rows of metrics name it: epoch"""
-    score: str
-    """the metric, as rows name it: validation_accuracy"""
-    title: str
-    """the metric in words, and its unit as shown"""
-    scale: float | int
-    """shown numbers over those in the rows: 100 for per cent"""
-    goals: tuple[float | int, ...]
-    """scores for which a comparison says when they were reached"""
-    goal_format: str
-    """how they are written"""
-    curve_name: Callable[[Mapping[str, Any]], str]
-    """settings -> the name that the published curve of such runs has, or would have"""
-    named: Set[str]
-    """settings of which that name already says whether they are the default"""
-    presets: Mapping[str, Mapping[str, Any]]
-    """their settings, by name"""
-    curve: Callable[[Mapping[str, Any]], Curve | None]
-    """settings -> the published curve, if there is one of the same task"""
-    idle: Callable[[Mapping[str, Any]], Set[str]] = lambda settings: frozenset()
-    """settings -> those that do nothing beside the others, and count as the defaults"""
-    most: float | int | None = None
-    """the highest score, as shown"""
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Every setting as it is where none is given."""
-        return asdict(self.config())
+    curve: Callable[[Settings], Curve | None]
+    """settings -> that of such runs, if there is one of the same task"""
+    figure: Callable[[str | None, Sequence["Group"]], dict[str, Curve]]
+    """(name of a figure, where there are several; groups) -> the curves that are drawn behind these, by name"""
 
 
 @dataclass(frozen=True)
 class Group:
     """Runs that differ in seed and budget only."""
 
-    study: Study
+    task: Task
     settings: dict[str, Any]
     """their config, but for the seed and the budget and logging fields"""
     label: str
@@ -85,7 +55,7 @@ class Group:
     @property
     def curve_name(self) -> str:
         """The name that the published curve with this reward has: `log`, `log+hacking`."""
-        return self.study.curve_name(self.settings)
+        return self.task.curve_name(self.settings)
 
 
 @dataclass(frozen=True)
@@ -107,33 +77,38 @@ class Row:
     published: float | None
     """the paper's mean there, on a line between the points read off its plot; None: not the paper's task"""
     reached: dict[str, int | None]
-    """when the interquartile mean first reached each of the study's goals"""
+    """when the interquartile mean first reached each of the task's goals"""
 
 
-def groups_of(study: Study, paths: Sequence[Path]) -> list[Group]:
+def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> list[Group]:
     """Group runs by their settings, in the order in which they are given.
 
     Args:
         paths: folders of runs, or of several seeds.
+        metric: by which they are compared, as rows name it; None: the task's score.
 
     Raises:
         UserError: a path holds no run of this task, or one without the metric yet; two runs of a group have the same
             seed; or the runs of a group were measured at no common epoch.
     """
+    defaults = asdict(task.config())
     members: list[tuple[dict[str, Any], dict[int, Path]]] = []
     for folder in run_folders(paths):
-        settings = read_settings(folder, study.task, study.config)
-        settings |= {name: study.defaults[name] for name in study.idle(settings)}
+        settings = read_settings(folder, task.name, task.config)
+        settings |= {name: defaults[name] for name in task.idle(settings)}
         seed = settings.pop("seed")
-        settings = {name: value for name, value in settings.items() if name not in study.free}
+        settings = {name: value for name, value in settings.items() if name not in task.free}
         seeds = next((seeds for other, seeds in members if other == settings), None)
         if seeds is None:
             members.append((settings, seeds := {}))
         if seed in seeds:
             raise UserError(f"{folder}: the same settings and seed {seed} as {seeds[seed]}: leave out one of the two")
         seeds[seed] = folder
-    labels = _labels(study, [settings for settings, _ in members])
-    return [_group(study, settings, label, seeds) for (settings, seeds), label in zip(members, labels, strict=True)]
+    labels = _labels(task, [settings for settings, _ in members])
+    return [
+        _group(task, metric or task.score.metric, settings, label, seeds)
+        for (settings, seeds), label in zip(members, labels, strict=True)
+    ]
 
 
 def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
@@ -149,31 +124,32 @@ def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
     chosen = _last_in_common(groups) if at is None else at
     for group in groups:
         if chosen not in group.at:
-            unit, end = group.study.unit, group.at[-1]
+            unit, end = group.task.progress.unit, group.at[-1]
             raise UserError(f"--{unit} {chosen}: {group.label} was not measured there; it ends at {end}")
     return sorted((_row(group, chosen) for group in groups), key=lambda row: -row.interquartile_mean)
 
 
-def table(study: Study, rows: Sequence[Row]) -> Table:
+def table(task: Task, rows: Sequence[Row]) -> Table:
     """A comparison as a table."""
     goals = " / ".join(rows[0].reached)
-    where = f"{study.unit} {_short(rows[0].at)}"
+    unit, label, scale = task.progress.unit, task.score.label, task.score.scale
+    where = f"{unit} {_short(rows[0].at)}"
     caption = (
-        f"{study.title[0].upper()}{study.title[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
+        f"{label[0].upper()}{label[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
         "interval]; best: of each seed's best so far; paper: its mean, read off the plots. "
-        f"Last: {study.unit}s until the interquartile mean reached {goals}."
+        f"Last: {unit}s until the interquartile mean reached {goals}."
     )
     drawn = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("reward", min_width=20)
     for name in ("seeds", where, "best", "paper", goals):
         drawn.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        score = f"{study.scale * row.interquartile_mean:.1f}"
+        score = f"{scale * row.interquartile_mean:.1f}"
         if row.interval:
-            score += " [{:.1f}, {:.1f}]".format(*(study.scale * end for end in row.interval))
-        paper = "-" if row.published is None else f"{study.scale * row.published:.1f}"
+            score += " [{:.1f}, {:.1f}]".format(*(scale * end for end in row.interval))
+        paper = "-" if row.published is None else f"{scale * row.published:.1f}"
         reached = " / ".join("-" if at is None else _short(at) for at in row.reached.values())
-        drawn.add_row(row.label, str(len(row.seeds)), score, f"{study.scale * row.best:.1f}", paper, reached)
+        drawn.add_row(row.label, str(len(row.seeds)), score, f"{scale * row.best:.1f}", paper, reached)
     return drawn
 
 
@@ -184,6 +160,11 @@ def _short(number: int) -> str:
     if number >= 10_000:
         return f"{number / 1000:g}k"
     return str(number)
+
+
+def published_curve(task: Task, settings: Settings) -> Curve | None:
+    """The paper's curve of runs with these settings, if it has one."""
+    return resolve(task.published).curve(settings) if task.published else None
 
 
 def read_curves(package: str, name: str, *, unit: str, scale: float | int, units: int = 1) -> dict[str, Curve]:
@@ -203,12 +184,15 @@ def read_curves(package: str, name: str, *, unit: str, scale: float | int, units
     return curves
 
 
-def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
+def _labels(task: Task, groups: list[dict[str, Any]]) -> list[str]:
     """The reward of each, and the settings in which they differ: if they go by several presets, each from its own."""
+
+    defaults = asdict(task.config())
+    presets = {name: asdict(config) for name, config in task.presets.items()}
 
     def is_said(name: str, settings: Mapping[str, Any]) -> bool:
         # Whether there is such a thing may be said by the name already, which one only if there are several.
-        return name in study.named and settings.get(name) == study.defaults.get(name)
+        return name in task.named and settings.get(name) == defaults.get(name)
 
     def differs(name: str) -> bool:
         values = [settings.get(name) for settings in groups if not is_said(name, settings)]
@@ -222,9 +206,9 @@ def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
         # The nearest preset, and the settings in which this differs from it.
         changed = {
             preset: [
-                name for name in settings if name not in {"reward", *study.named} and settings[name] != its.get(name)
+                name for name in settings if name not in {"reward", *task.named} and settings[name] != its.get(name)
             ]
-            for preset, its in study.presets.items()
+            for preset, its in presets.items()
         }
         return min(changed.items(), key=lambda found: len(found[1]))
 
@@ -237,30 +221,30 @@ def _labels(study: Study, groups: list[dict[str, Any]]) -> list[str]:
         said = [changed for _, changed in nearest]
         openings = [f", preset {preset}" for preset, _ in nearest]
     return [
-        study.curve_name(settings) + opening + "".join(f", {name} {text(settings.get(name))}" for name in names)
+        task.curve_name(settings) + opening + "".join(f", {name} {text(settings.get(name))}" for name in names)
         for settings, opening, names in zip(groups, openings, said, strict=True)
     ]
 
 
-def _group(study: Study, settings: dict[str, Any], label: str, folders: dict[int, Path]) -> Group:
-    curves = []
+def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folders: dict[int, Path]) -> Group:
+    curves, unit = [], task.progress.unit
     for folder in (folders[seed] for seed in sorted(folders)):
         rows = read_rows(folder / "metrics.jsonl")
-        measured = (row for row in rows if isinstance(row.get(study.score), float | int) and study.unit in row)
-        curves.append({row[study.unit]: row[study.score] for row in measured})
+        measured = (row for row in rows if isinstance(row.get(metric), float | int) and unit in row)
+        curves.append({row[unit]: row[metric] for row in measured})
         if not curves[-1]:
-            raise UserError(f"{folder}: no {study.score.replace('_', ' ')} there yet: leave it out, or train on")
+            raise UserError(f"{folder}: no {metric.replace('_', ' ')} there yet: leave it out, or train on")
     common = sorted(set.intersection(*map(set, curves)))
     if not common:
-        raise UserError(f"{label}: its seeds have no {study.unit} in common at which all of them were measured")
+        raise UserError(f"{label}: its seeds have no {unit} in common at which all of them were measured")
     scores = np.array([[float(curve[at]) for at in common] for curve in curves])
-    return Group(study, settings, label, tuple(sorted(folders)), np.array(common), scores)
+    return Group(task, settings, label, tuple(sorted(folders)), np.array(common), scores)
 
 
 def _last_in_common(groups: Sequence[Group]) -> int:
     common = set.intersection(*(set(group.at.tolist()) for group in groups))
     if not common:
-        raise UserError(f"the runs have no {groups[0].study.unit} in common at which all of them were measured")
+        raise UserError(f"the runs have no {groups[0].task.progress.unit} in common at which all of them were measured")
     return max(common)
 
 
@@ -268,8 +252,9 @@ def _row(group: Group, at: int) -> Row:
     column = int(np.flatnonzero(group.at == at)[0])
     scores, means = group.scores[:, column], interquartile_mean(group.scores)
     interval = bootstrap_interval(scores)
-    reached = {format(goal, group.study.goal_format): group.at[means >= goal] for goal in group.study.goals}
-    curve = group.study.curve(group.settings)
+    score = group.task.score
+    reached = {format(goal, ".0%" if score.is_share else "g"): group.at[means >= goal] for goal in score.goals}
+    curve = published_curve(group.task, group.settings)
     return Row(
         label=group.label,
         settings=group.settings,

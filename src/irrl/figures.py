@@ -17,9 +17,18 @@ from irrl.stats import bootstrap_interval
 
 FORMATS = (".png", ".pdf", ".svg")
 
-COLORS = {"clipped-linear": "#0a64d8", "clipped-log": "#e8750a", "accuracy": "#248a3d", "log": "#d70015"}
-OTHER_COLORS = ("#8944ab", "#8e6b3f", "#d6368f", "#178f9c", "#6b6b70")
-"""One colour a reward: those of the paper have the same one in every figure."""
+COLORS = {
+    "clipped-linear": "#0a64d8",
+    "clipped-log": "#e8750a",
+    "accuracy": "#248a3d",
+    "log": "#d70015",
+    "linear": "#8944ab",
+    "box-cox:0.5": "#d6368f",
+    "clipped-box-cox:0.5": "#178f9c",
+}
+"""One colour a reward, the same in every figure."""
+OTHER_COLORS = ("#8e6b3f", "#6b6b70", "#1fa8e0", "#b59400", "#3a3a3c")
+"""Of rewards that are not among them, in their order."""
 
 MANY = 10_000
 """From so many epochs or iterations on, the axis is labelled in thousands or millions."""
@@ -62,13 +71,14 @@ def drawable(text: str) -> str:
 
 def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     """Scores against epochs or iterations: mean over seeds and its interval; the published curves dashed behind."""
-    study = groups[0].study
+    task = groups[0].task
+    score = task.score
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
     colors = _colors([*paper, *(group.curve_name for group in groups)])
     for name, curve in paper.items():
         axes.plot(
-            curve.at, study.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
+            curve.at, score.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
             zorder=1, label=drawable(f"{name}, published"),
         )  # fmt: skip
     drawn: dict[str, int] = {}
@@ -79,14 +89,14 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
         label = drawable(f"{group.label} ({seeds})")
         axes.plot(
-            group.at, study.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
+            group.at, score.scale * group.scores.mean(axis=0), style, color=color, linewidth=1.3, zorder=3, label=label
         )
         interval = bootstrap_interval(group.scores, np.mean)
         if interval is not None:
-            low, high = study.scale * interval
+            low, high = score.scale * interval
             axes.fill_between(group.at, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
     end = _end(groups, paper)
-    axes.set(xlim=(0, end), ylim=(0, study.most), xlabel=study.unit, ylabel=study.title)
+    axes.set(xlim=(0, end), ylim=(0, 100 if score.is_share else None), xlabel=task.progress.unit, ylabel=score.label)
     title = "mean over seeds and its 95 % bootstrap interval"
     axes.set_title(title + "; published: mean, read off the plot" * bool(paper), fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -101,11 +111,16 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     return figure
 
 
+def colors_of(rewards: Sequence[str]) -> dict[str, str]:
+    """The colour of each reward, by its name: its own of `COLORS`, or the next of `OTHER_COLORS`."""
+    others = (reward for reward in dict.fromkeys(rewards) if reward not in COLORS)
+    colors = COLORS | {reward: OTHER_COLORS[at % len(OTHER_COLORS)] for at, reward in enumerate(others)}
+    return {reward: colors[reward] for reward in rewards}
+
+
 def _colors(curve_names: Sequence[str]) -> dict[str, str]:
     """A colour a reward; with `+hacking` it is darker."""
-    rewards = dict.fromkeys(name.removesuffix("+hacking") for name in curve_names)
-    others = (reward for reward in rewards if reward not in COLORS)
-    colors = COLORS | {reward: OTHER_COLORS[at % len(OTHER_COLORS)] for at, reward in enumerate(others)}
+    colors = colors_of([name.removesuffix("+hacking") for name in curve_names])
     return {
         name: _mix(colors[name.removesuffix("+hacking")], "black", 0.45 * name.endswith("+hacking"))
         for name in curve_names

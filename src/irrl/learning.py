@@ -14,6 +14,8 @@ from irrl import checkpoint, rewards
 from irrl.checkpoint import Checkpoint
 from irrl.devices import in_32_bits
 from irrl.errors import UserError, reason
+from irrl.reward_names import shown
+from irrl.rewards import Reward
 from irrl.settings import config_from
 
 C = TypeVar("C")
@@ -24,7 +26,12 @@ T = TypeVar("T")
 @in_32_bits
 @cache  # the command line asks before it makes a folder, and training asks again
 def check_reward(
-    name: str, batch: tuple[int, ...], classes: int, prior: tuple[float, ...] | None = None, *, leak: bool = False
+    name: str | Reward,
+    batch: tuple[int, ...],
+    classes: int,
+    prior: tuple[float, ...] | None = None,
+    *,
+    leak: bool = False,
 ) -> None:
     """Try a reward as training will call it, before anything else is done: compiled, under a gradient, and run.
 
@@ -38,10 +45,7 @@ def check_reward(
     Raises:
         UserError: there is no such reward, it fails, or it does not give one real number for each.
     """
-    try:
-        reward = rewards.get(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    reward = rewards.get(name)
 
     def loss(log_probs: Float[Array, "*batch classes"], target: Int[Array, "*batch"]) -> Float[Array, ""]:
         given = 1 / classes if prior is None else jnp.array(prior)
@@ -54,7 +58,7 @@ def check_reward(
     except (KeyboardInterrupt, UserError):
         raise
     except BaseException as error:  # of compiling or running what a user's own reward asks for
-        raise UserError(f"the reward {name!r} fails: {reason(error)}") from error
+        raise UserError(f"the reward {shown(name)} fails: {reason(error)}") from error
 
 
 def check_finite(tree: Any, when: str) -> None:

@@ -102,9 +102,10 @@ class WandbListener(Logger):
 
     def __init__(self, folder: Path, config: dict[str, Any], project: str = "irrl"):
         self._wandb = import_extra("wandb", "wandb")
-        self._attempt(self._start, folder, config, project)
+        self._known = folder, config, project
+        self._run: Any = None  # W&B's; there is none before the first row
 
-    def _start(self, folder: Path, config: dict[str, Any], project: str) -> None:
+    def _start(self, folder: Path, config: dict[str, Any], project: str) -> Any:
         id_file = folder / "wandb-id.txt"
         if not id_file.exists():
             replace_file(id_file, secrets.token_hex(4).encode())
@@ -114,14 +115,17 @@ class WandbListener(Logger):
         start = partial(self._wandb.init, **known, settings=self._wandb.Settings(**bounds))
         try:
             online = "WANDB_MODE" in os.environ or self._wandb.login(prompt=False, verify=False)
-            self._run = start(mode=None if online else "offline")
+            return start(mode=None if online else "offline")
         except Exception as error:
             warn(f"{self.name}: {reason(error).rstrip('.')}; the run is kept offline, for `wandb sync` to send later")
             self._wandb.teardown()  # what failed to start still holds the run's id
-            self._run = start(mode="offline")
+            return start(mode="offline")
 
     def _write(self, row: dict[str, Any]) -> None:
+        if self._run is None:
+            self._run = self._start(*self._known)
         self._run.log(row, step=row["step"])
 
     def _finish(self) -> None:
-        self._run.finish()
+        if self._run is not None:
+            self._run.finish()

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
@@ -12,13 +13,7 @@ from irrl.errors import UserError, warn
 from irrl.extras import import_extra
 from irrl.forks import check_not_forked
 from irrl.seeds import check_single
-
-if TYPE_CHECKING:
-    import irrl.counting.evaluate
-    import irrl.digits.evaluate
-    import irrl.skills.evaluate
-
-    Agent = irrl.counting.evaluate.Agent | irrl.digits.evaluate.Agent | irrl.skills.evaluate.Agent
+from irrl.task import Task, find_registered, resolve
 
 T = TypeVar("T")
 
@@ -26,18 +21,22 @@ AGENTS = Path(__file__).parent / "agents"
 """Trained agents that come with the package."""
 
 
-def load(path: str | Path) -> "Agent":
+def load(path: str | Path, task: Task | None = None) -> Any:
     """The trained agent in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or
     the packaged one of that name, if there is no such file or folder.
 
-    What a file names is never imported or called, nor is any file that it names opened.
+    What a file names is never imported or called, nor is any file that it names opened: it is an agent of a task that
+    comes with irrl or an installed package, or of the one handed in.
+
+    Args:
+        task: of one's own, which no package has registered.
 
     Raises:
         UserError: there is none, or it is damaged or not one of ours; or this process was forked after JAX had been
             used.
     """
     check_not_forked()
-    return read_agent(Path(path), _restored)
+    return read_agent(Path(path), partial(_restored, task))
 
 
 def read_agent(path: Path, restore: Callable[[Checkpoint], T]) -> T:
@@ -63,18 +62,12 @@ def _read(path: Path, restore: Callable[[Checkpoint], T]) -> T:
         raise UserError(f"{path}: {error}") from error
 
 
-def _restored(saved: Checkpoint) -> "Agent":
-    task = saved.state.get("task")
-    if task == "digits":
-        from irrl.digits.evaluate import restored_agent
-    elif task == "skills":
-        import_extra("numba", "skills")
-        from irrl.skills.evaluate import restored_agent
-    elif task == "counting":
-        from irrl.counting.evaluate import restored_agent
-    else:
-        raise UserError(f"a checkpoint of the task {str(task)[:60]!r}; irrl knows digits, skills and counting")
-    return restored_agent(saved)
+def _restored(task: Task | None, saved: Checkpoint) -> Any:
+    name = saved.state.get("task")
+    found = task if task is not None and task.name == name else find_registered(name)
+    if found.extra is not None:
+        import_extra(*found.extra)
+    return resolve(found.agent)(saved)
 
 
 def load_own(path: str | Path, kind: type[T], task: str) -> T:

@@ -31,6 +31,7 @@ from array_api_compat import array_namespace, is_torch_array
 from jaxtyping import Bool, Float, Integer
 
 from irrl.errors import UserError, reason, warn
+from irrl.reward_names import MOST_CHARACTERS, check_object, inside_clipped, not_recordable, own_name, parse, shown
 
 Prior = float | int | Float[Any, ""] | Float[Any, " classes"]
 
@@ -250,45 +251,101 @@ def names() -> tuple[str, ...]:
     return (*_NAMED, *(f"{family}:ALPHA" for family in _OF_ALPHA))
 
 
-def get(name: str) -> Reward:
-    """The reward called `name`: one of `names()`, or one of your own as `package.module:attribute`.
+def get(reward: str | Reward) -> Reward:
+    """The reward that a name stands for; an object that is a reward comes back as it is.
 
-    Your attribute is a callable with the signature of `Reward`, or a class that is called without arguments to give
-    one. Its module is looked for on Python's path, to the end of which the current directory is added.
+    A name is one of `names()`, one of your own as `package.module:attribute`, or `clipped(NAME)`. Your attribute is a
+    callable with the signature of `Reward`, or a class, of which an object is made: without arguments, or with the
+    literals given as in `package.module:Attribute(0.3)`. Its module is looked for on Python's path, to the end of which
+    the current directory is added. So a name out of a file must not come here: a stranger may have named any code.
 
-    Errors: `ValueError`, one line, for a name that is unknown, malformed, or does not lead to a reward.
+    Raises:
+        UserError: one line, for a name that is unknown, malformed, or does not lead to a reward, and for an object that
+            is none.
     """
-    if name in _NAMED:
-        return _NAMED[name]
-    head, colon, tail = name.partition(":")
+    if not isinstance(reward, str):
+        check_object(reward)
+        return reward
+    if reward in _NAMED:
+        return _NAMED[reward]
+    if len(reward) > MOST_CHARACTERS:
+        raise UserError(f"reward {reward[:60]!r}...: its name has more than {MOST_CHARACTERS:,} characters")
+    if (inner := inside_clipped(reward)) is not None:
+        return Clipped(get(inner))
+    head, colon, tail = reward.partition(":")
     if colon and head in _OF_ALPHA:
         try:
             return _OF_ALPHA[head](float(tail))
         except ValueError:
-            raise ValueError(f"reward {name!r}: ALPHA must be a number from -1 to 1e6, as in {head}:0.5") from None
+            raise UserError(f"reward {reward!r}: ALPHA must be a number from -1 to 1e6, as in {head}:0.5") from None
     if colon:
-        return _load(head, tail)
-    raise ValueError(f"unknown reward {name!r}; {_valid()}")
+        return _load(reward)
+    raise UserError(f"unknown reward {reward!r}; {_valid()}")
+
+
+def name_of(reward: str | Reward) -> str:
+    """The name under which a run records a reward: `get` of it gives an equal one.
+
+    That is a built-in name where there is one (`clipped-linear`, `box-cox:0.5`), else `module:attribute(fields)`, or
+    `clipped(NAME)` of it. A text is taken for a name, and comes back as it is.
+
+    Raises:
+        UserError: no name leads back to it: it is a lambda, say, or has a field that is no literal.
+    """
+    if isinstance(reward, str):
+        return reward
+    known = (name for name, each in _NAMED.items() if type(each) is type(reward) and each == reward)
+    if name := next(known, None):
+        return name
+    if isinstance(reward, BoxCox):
+        return f"box-cox:{float(reward.alpha)!r}".removesuffix(".0")
+    if isinstance(reward, Clipped):
+        inner = name_of(reward.reward)
+        return f"clipped-{inner}" if isinstance(reward.reward, BoxCox) else f"clipped({inner})"
+    name = own_name(reward)
+    try:
+        if bool(get(name) == reward):
+            return name
+    except UserError:
+        pass
+    raise not_recordable(reward)
+
+
+def label(reward: str | Reward) -> str:
+    """What a figure or a metric calls a reward: `name_of` it, or how it prints where it has no name."""
+    try:
+        return name_of(reward)
+    except UserError:
+        return shown(reward)
 
 
 def _valid() -> str:
-    return f"valid: {', '.join(names())}, or your own as package.module:attribute"
+    return (
+        f"valid: {', '.join(names())}, or your own as package.module:attribute or package.module:Attribute(0.5); "
+        "clipped(NAME) clips it"
+    )
 
 
-def _load(module: str, attribute: str) -> Reward:
-    name = f"{module}:{attribute}"
+def _load(name: str) -> Reward:
+    module, attribute, fields = parse(name)
     # A console script, unlike `python -m`, does not look in the current directory; last, so that it shadows nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        found = operator.attrgetter(attribute)(importlib.import_module(module))
-        reward = found() if isinstance(found, type) else found
+        reward = operator.attrgetter(attribute)(importlib.import_module(module))
+        # Only a class of rewards is called: with fields, anything else would be some function to be run.
+        if isinstance(reward, type) and issubclass(reward, Reward):
+            given, by_name = fields or ((), {})
+            reward, fields = reward(*given, **by_name), None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's module may raise anything
-        raise ValueError(f"cannot load reward {name!r} ({reason(error)}); {_valid()}") from error
-    if not callable(reward):
-        raise ValueError(f"reward {name!r} is a {type(reward).__name__}, not callable as (log_probs, target, prior)")
+        raise UserError(f"cannot load reward {name!r} ({reason(error)}); {_valid()}") from error
+    if isinstance(reward, type) or not callable(reward):
+        kind = reward.__name__ if isinstance(reward, type) else type(reward).__name__
+        raise UserError(f"reward {name!r} is a {kind}, not callable as (log_probs, target, prior)")
+    if fields is not None:
+        raise UserError(f"reward {name!r}: {module}:{attribute} is no class, so it takes no fields")
     return reward
 
 
@@ -297,35 +354,35 @@ def pay(
     log_probs: Float[Any, "*batch classes"],
     target: Integer[Any, "*batch"],
     prior: Prior,
-    name: str | None = None,
+    name: str | Reward | None = None,
 ) -> Float[Any, "*batch"]:
     """What `reward` pays, be it anybody's: one real number for each trajectory, in the dtype of `log_probs`.
 
     Whole numbers and truth values are taken as numbers of that dtype, which is said once.
 
     Args:
-        name: what the user calls it; None: as it prints.
+        name: what the user calls it, a name or the reward itself; None: as it prints.
 
     Raises:
         UserError: it fails, or gives anything else.
     """
-    name = repr(reward if name is None else name)
+    called = reward if name is None else name
     try:
         paid = reward(log_probs, target, prior)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's own reward may raise anything
-        raise UserError(f"the reward {name} fails: {reason(error)}") from error
+        raise UserError(f"the reward {shown(called)} fails: {reason(error)}") from error
     xp = array_namespace(log_probs)
     shape, dtype = getattr(paid, "shape", None), getattr(paid, "dtype", None)
     if shape != log_probs.shape[:-1] or not xp.isdtype(dtype, ("real floating", "integral", "bool")):
         given = type(paid).__name__ if dtype is None else f"{dtype} of shape {tuple(shape or ())}"
         raise UserError(
-            f"the reward {name} gives {given} for log_probs of shape {tuple(log_probs.shape)}; it must give one real "
-            "number for each row"
+            f"the reward {shown(called)} gives {given} for log_probs of shape {tuple(log_probs.shape)}; it must give "
+            "one real number for each row"
         )
     if not xp.isdtype(dtype, "real floating"):
-        _warn_of_cast(name, str(dtype), str(log_probs.dtype))
+        _warn_of_cast(shown(called), str(dtype), str(log_probs.dtype))
     return xp.asarray(paid, dtype=log_probs.dtype)
 
 

@@ -16,7 +16,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from io import TextIOWrapper
@@ -63,9 +63,22 @@ class Run(ABC):
     def __init__(self) -> None:
         self.history: list[dict[str, Any]] = []
         """The rows of metrics so far, those from before a resume included."""
-        self.stop_requested = False
-        """True once the user asked to stop: the training saves and returns."""
         self.listeners: list[Listener] = []
+        self.threads: int | None = None
+        """How many share a batch, where what is learned depends on that, if only by rounding. To be set before
+        `restore`."""
+        self.stops_with: Run | None = None
+        """Another run: when that is asked to stop, so is this one."""
+        self._stop_requested = False
+
+    @property
+    def stop_requested(self) -> bool:
+        """True once the user asked to stop: the training saves and returns."""
+        return self._stop_requested or (self.stops_with is not None and self.stops_with.stop_requested)
+
+    @stop_requested.setter
+    def stop_requested(self, asked: bool) -> None:
+        self._stop_requested = asked
 
     @abstractmethod
     def restore(self) -> Checkpoint | None:
@@ -117,7 +130,7 @@ class Run(ABC):
             yield
             return
 
-        def request_stop(number: int, frame: object) -> None:
+        def request_stop(number: int, frame: Any) -> None:
             if self.stop_requested and number == signal.SIGINT:
                 before = old_handlers[number]
                 if callable(before):
@@ -152,7 +165,7 @@ class Plan:
 
     task: str
     config: Mapping[str, Any]
-    """JSON values"""
+    """JSON values, as `irrl.settings.recorded` gives them"""
     free: Set[str] = frozenset()
     """fields that may change between one start and the next"""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -185,14 +198,20 @@ class Plan:
 
 
 class DiskRun(Run):
-    """A run kept in a folder, from which a stopped or killed training goes on. `DiskRun.open` makes it."""
+    """A run kept in a folder, from which a stopped or killed training goes on.
 
-    def __init__(self, folder: Path, plan: Plan, lock: TextIOWrapper, start: Path | None):
+    Nothing is read or written before `restore`: until then a training can complain and leave nothing behind.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, *, resume: str = "auto"):
+        """See `open`, which opens the folder at once."""
         super().__init__()
         self.folder = folder
+        self.threads = plan.threads
         self._plan = plan
-        self._lock = lock
-        self._start = start
+        self._resume = resume
+        self._lock: TextIOWrapper | None = None
+        self._start: Path | None = None
         self._last_is_good = False
 
     @classmethod
@@ -209,6 +228,12 @@ class DiskRun(Run):
             UserError: the plan differs (each difference is shown, nothing is touched), another process trains in
                 the folder, it cannot be written, or the checkpoint named by `resume` is not good.
         """
+        run = cls(folder, plan, resume=resume)
+        run._open()
+        return run
+
+    def _open(self) -> None:
+        folder, plan, resume = self.folder, self._plan, self._resume
         start = None if resume in ("auto", "never") else Path(resume)
         if start is not None:
             check_single(start)
@@ -226,22 +251,24 @@ class DiskRun(Run):
                 starts = read_json(environments, otherwise=[])
                 if not starts and environments.exists():
                     set_aside(environments, "damaged")
-                _warn_of_other_threads(folder, starts, plan)
-                replace_file(environments, _json_file([*starts, {**environment(), "threads": plan.threads}]))
+                _warn_of_other_threads(folder, starts, self.threads)
+                replace_file(environments, _json_file([*starts, {**environment(), "threads": self.threads}]))
                 held.pop_all()
         except OSError as error:
             raise UserError(f"{folder}: cannot write in this folder: {error.strerror}") from error
-        return cls(folder, plan, lock, start)
+        self._lock, self._start = lock, start
 
     def restore(self) -> Checkpoint | None:
-        """Give the checkpoint to go on from, and cut the metrics back to its step.
+        """Open the folder if need be, give the checkpoint to go on from, and cut the metrics back to its step.
 
-        That is the one `open` was given, else `last`, else `previous`, else the newest of the others. A damaged one is
+        That is the one given as `resume`, else `last`, else `previous`, else the newest of the others. A damaged one is
         passed over with a warning on stderr.
 
         Raises:
-            UserError: there are checkpoints, but none is good.
+            UserError: there are checkpoints, but none is good; or as for `open`.
         """
+        if self._lock is None:
+            self._open()
         checkpoint = self._newest() if self._start is None else self._adopt(self._start)
         rows = [] if checkpoint is None else read_rows(self.folder / "metrics.jsonl")
         self.history[:] = [row for row in rows if checkpoint and row["step"] <= checkpoint.state["step"]]
@@ -282,7 +309,7 @@ class DiskRun(Run):
 
     def close(self) -> None:
         """Close the listeners and free the folder for another process."""
-        with self._lock:
+        with self._lock or nullcontext():
             super().close()
 
     def _newest(self) -> Checkpoint | None:
@@ -334,11 +361,11 @@ def progress_of(folder: Path, plan: Plan, *, resume: str = "auto") -> int:
     return 0
 
 
-def _warn_of_other_threads(folder: Path, starts: list[Any], plan: Plan) -> None:
+def _warn_of_other_threads(folder: Path, starts: list[Any], threads: int | None) -> None:
     before = starts[-1].get("threads") if starts and isinstance(starts[-1], dict) else None
-    if isinstance(before, int) and before != plan.threads:
+    if isinstance(before, int) and before != threads:
         warn(
-            f"{folder}: goes on with {plan.threads} threads to a batch, before there were {before}: what it learns may "
+            f"{folder}: goes on with {threads} threads to a batch, before there were {before}: what it learns may "
             "differ by rounding"
         )
 

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any, TypeVar, cast, get_args
 
 from irrl.errors import UserError, is_printable
+from irrl.reward_names import AnyReward, check_object
 
 C = TypeVar("C")
 
@@ -33,6 +34,8 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
     if not isinstance(recorded, Mapping):
         raise UserError(f"{where}: its config is a {type(recorded).__name__}, not names and values")
     known = {field.name: field.type for field in dataclasses.fields(cast(Any, kind))}
+    # A file holds a reward's name, and text it stays: nothing that stands in a file is imported.
+    known = {name: str if wanted is AnyReward else wanted for name, wanted in known.items()}
     if unknown := sorted(set(recorded) - set(known)):
         raise UserError(f"{where}: a setting that this version of irrl does not know: {unknown[0][:60]!r}")
     try:
@@ -44,6 +47,20 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
         raise UserError(f"{where}: {error}") from error
 
 
+def recorded(config: Any) -> dict[str, Any]:
+    """A config's fields as a file holds them, which `config_from` reads: a reward as its name.
+
+    Raises:
+        UserError: the reward has no name (`irrl.rewards.name_of`).
+    """
+    reward = getattr(config, "reward", "")
+    if not isinstance(reward, str):
+        from irrl.rewards import name_of
+
+        config = dataclasses.replace(config, reward=name_of(reward))
+    return dataclasses.asdict(config)
+
+
 def check_types(config: Any) -> None:
     """Check every field of a config dataclass against its annotation."""
     for field in dataclasses.fields(config):
@@ -52,7 +69,9 @@ def check_types(config: Any) -> None:
 
 def check_type(name: str, value: object, wanted: Any) -> None:
     """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
-    choices = get_args(wanted)
+    if wanted is AnyReward and not isinstance(value, str):
+        return check_object(value, flag(name))
+    choices = () if wanted is AnyReward else get_args(wanted)
     if choices and value not in choices:
         raise UserError(f"unknown {flag(name)} {short(value)}; choose one of {', '.join(choices)}")
     allowed = {int: int, float: (int, float), str: str}.get(wanted)

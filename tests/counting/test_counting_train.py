@@ -53,7 +53,7 @@ def test_rows_and_another_start(trained, capsys):
     assert [row["episode"] for row in rows] == [32, 64]
     assert all(0 <= row["moves"] <= 2 and np.isfinite(row["loss"]) for row in rows)
     assert run("counting", "train", *FLAGS, "--out", trained) == 0
-    assert "64 episodes" in capsys.readouterr().out
+    assert "episode 64, best validation accuracy" in capsys.readouterr().out
     assert run("counting", "train", *FLAGS, "--latency", 0.5, "--out", trained) == 2
     assert "latency: 0.01 -> 0.5" in capsys.readouterr().err
 
@@ -89,12 +89,16 @@ def test_every_step_walks_otherwise_and_jitter_changes_what_is_seen():
     assert loss_of_step(0, 0.0) != loss_of_step(0, 0.5)
 
 
-def test_seeds_share_their_programs():
-    config = Config(**COUNTING, episodes=32)
-    first = train(config)
-    programs = _train_steps._cache_size(), _walk_batch._cache_size()
-    second = train(replace(config, seed=2))
-    assert (_train_steps._cache_size(), _walk_batch._cache_size()) == programs
+def test_seeds_and_budgets_share_their_programs(caplog):
+    # Of a size that no other test compiles for.
+    config = Config(**COUNTING | {"hidden_units": 11}, episodes=32)
+    before = _train_steps._cache_size(), _walk_batch._cache_size()
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        first = train(config)
+        second = train(replace(config, seed=2, episodes=64, keep_every=1))
+        train(replace(config, seed=3))
+    assert caplog.text.count("Compiling jit(_train_steps)") == 1
+    assert (_train_steps._cache_size(), _walk_batch._cache_size()) == (before[0] + 1, before[1] + 1)
     assert np.abs(first.core_hidden.weight - second.core_hidden.weight).max() > 0
 
 

@@ -15,15 +15,16 @@ from rich.console import Console
 from irrl import comparison
 from irrl.cli import main
 from irrl.comparison import compare
-from irrl.digits.comparison import PUBLISHED, STUDY, published
 from irrl.digits.config import preset
+from irrl.digits.curves import FILES, published
+from irrl.digits.task import TASK
 from irrl.errors import UserError
 from irrl.figures import learning_curves
 from irrl.seeds import folders_of_seeds, run_folders
 
 
 def groups_of(paths):
-    return comparison.groups_of(STUDY, paths)
+    return comparison.groups_of(TASK, paths)
 
 
 def write_run(folder: Path, accuracy: dict[int, float | None], oracle: str = "", **settings) -> Path:
@@ -157,14 +158,14 @@ def test_published_is_interpolated_and_only_for_the_papers_agent(tmp_path):
 
 def test_the_table_shows_per_cent_in_eighty_columns(runs):
     console = Console(width=80, record=True, file=io.StringIO(), markup=False)
-    console.print(comparison.table(STUDY, compare(groups_of(runs))))
+    console.print(comparison.table(TASK, compare(groups_of(runs))))
     text = console.export_text()
     assert re.search(r"clipped-linear, +3 +40\.0 \[30\.0, 50\.0\] +40\.0 +36\.1 +- / - / -", text)
     assert re.search(r"clipped-linear, +1 +60\.0 +60\.0 +36\.1 +1 / - / -", text)
     assert text.index("60.0") < text.index("40.0") < text.index("20.0")
 
 
-@pytest.mark.parametrize("figure", PUBLISHED)
+@pytest.mark.parametrize("figure", FILES)
 def test_published_curves_are_in_the_package(figure):
     curves = published(figure)
     for curve in curves.values():
@@ -285,7 +286,7 @@ def test_a_folder_is_either_a_run_or_of_seeds(tmp_path):
 
 
 def test_the_csv_files_hold_per_cent():
-    for name in PUBLISHED.values():
+    for name in FILES.values():
         with (Path(__file__).parents[2] / "src/irrl/digits/published" / name).open() as file:
             for row in csv.DictReader(file):
                 assert all(10 < float(value) < 100 for column, value in row.items() if column != "epoch")

@@ -57,12 +57,16 @@ def test_weightless_rows_change_nothing(config):
     assert float(sums.canvases) == 16
 
 
-def test_seeds_share_their_programs_and_nothing_else(config):
-    short = changed(config, epochs=1)
-    one = train(short)
-    programs = _train_steps._cache_size(), _predict_batch._cache_size()
-    two = train(changed(short, seed=2))
-    assert (_train_steps._cache_size(), _predict_batch._cache_size()) == programs
+def test_seeds_and_budgets_share_their_programs_and_nothing_else(config, caplog):
+    # Of a size that no other test compiles for.
+    short = changed(config, epochs=1, hidden_units=31)
+    before = _train_steps._cache_size(), _predict_batch._cache_size()
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        one = train(short)
+        two = train(changed(short, seed=2, epochs=2, evaluate_every=2, checkpoint_every=2, keep_every=1))
+        train(changed(short, seed=3))
+    assert caplog.text.count("Compiling jit(_train_steps)") == 1
+    assert (_train_steps._cache_size(), _predict_batch._cache_size()) == (before[0] + 1, before[1] + 1)
     jax.tree.map(np.testing.assert_array_equal, one, train(short))
     # From the same parameters, too: another seed's glimpses are others.
     state = initial_state(short, 1)

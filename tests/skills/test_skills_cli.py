@@ -15,10 +15,11 @@ from irrl.cli import main
 from irrl.comparison import groups_of
 from irrl.figures import COLORS
 from irrl.run_folder import read_rows
-from irrl.skills.comparison import STUDY, published_for
 from irrl.skills.config import PRESETS
+from irrl.skills.curves import PUBLISHED
 from irrl.skills.evaluate import effective_skills, occupancy
 from irrl.skills.noise import noise_figure
+from irrl.skills.task import TASK
 from kill_and_resume import kill_and_resume
 
 FLAGS = ["--rooms", "small", "--skills", "6", "--steps", "6", "--iterations", "2000"]
@@ -99,15 +100,15 @@ def test_compare_and_figure(trained, tmp_path, capsys, monkeypatch):
 
 
 def test_published_curves_are_shown_for_the_papers_task_only(trained):
-    groups = groups_of(STUDY, [trained])
-    assert published_for(groups) == {}
+    groups = groups_of(TASK, [trained])
+    assert PUBLISHED.figure(None, groups) == {}
     paper = dataclasses.asdict(PRESETS["paper"])
     ours = dataclasses.replace(groups[0], settings=paper | {"reward": "log"})
-    assert published_for([*groups, ours])["clipped-linear"].score[-1] == 88
-    assert STUDY.curve(paper).score[-1] == 88
-    assert STUDY.curve(paper | {"disdain": 20.0, "ensemble": 2, "reward": "clipped-log"}).score[-1] == 87
-    assert STUDY.curve(paper | {"disdain": 5.0, "ensemble": 2, "reward": "clipped-log"}) is None
-    assert STUDY.curve(paper | {"batch": 64}) is None
+    assert PUBLISHED.figure(None, [*groups, ours])["clipped-linear"].score[-1] == 88
+    assert PUBLISHED.curve(paper).score[-1] == 88
+    assert PUBLISHED.curve(paper | {"disdain": 20.0, "ensemble": 2, "reward": "clipped-log"}).score[-1] == 87
+    assert PUBLISHED.curve(paper | {"disdain": 5.0, "ensemble": 2, "reward": "clipped-log"}) is None
+    assert PUBLISHED.curve(paper | {"batch": 64}) is None
 
 
 def test_without_numba_it_says_what_to_install(tmp_path, capsys, monkeypatch):

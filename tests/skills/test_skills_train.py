@@ -7,11 +7,12 @@ import pytest
 
 from irrl.errors import UserError
 from irrl.run import DiskRun, MemoryRun, Plan
+from irrl.side_by_side import train_all
 from irrl.skills import train as training
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.evaluate import ceiling
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.train import train, train_all
+from irrl.skills.train import train
 
 CORRIDOR = "#######\n#     #\n#######"
 CONFIG = Config(
@@ -32,7 +33,7 @@ def test_looks_logging_and_checkpoints_change_nothing(monkeypatch):
     whole = MemoryRun()
     tables = train(CONFIG, whole)
     assert [row["iteration"] for row in whole.history] == [700, 1400, 2100, 2800, 3000]
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(training.Training, "seconds_between_looks", 0.001)
     other = MemoryRun()
     changed = dataclasses.replace(CONFIG, checkpoint_every=37, log_every=1400)
     assert same(train(changed, other), tables)
@@ -43,7 +44,7 @@ def test_looks_logging_and_checkpoints_change_nothing(monkeypatch):
 def test_several_runs_at_once_end_as_each_alone():
     configs = [dataclasses.replace(CONFIG, seed=seed, reward=reward) for seed, reward in ((1, "log"), (2, "accuracy"))]
     together = [MemoryRun(), MemoryRun()]
-    assert train_all(configs, lambda config: together[config.seed - 1], threads=2) == []
+    assert train_all(train, configs, lambda config: together[config.seed - 1], threads=2) == []
     for config, run in zip(configs, together, strict=True):
         alone = MemoryRun()
         train(config, alone)
@@ -55,7 +56,7 @@ def test_a_run_that_fails_does_not_stop_the_others(capsys):
     bad = dataclasses.replace(CONFIG, learning_rate=1e15)
     good = dataclasses.replace(CONFIG, seed=2)
     runs = {1: MemoryRun(), 2: MemoryRun()}
-    (failure,) = train_all([bad, good], lambda config: runs[config.seed], threads=1)
+    (failure,) = train_all(train, [bad, good], lambda config: runs[config.seed], threads=1)
     assert "NaN or infinite" in str(failure)
     assert "seed 1: a table became NaN" in capsys.readouterr().err
     assert runs[2].history[-1]["iteration"] == CONFIG.iterations

@@ -1,4 +1,4 @@
-"""The console script: one file a task. JAX is imported only by the commands that compute."""
+"""The command line. JAX is imported only by the commands that compute."""
 
 import os
 import sys
@@ -9,16 +9,19 @@ from cyclopts import App, CycloptsError
 
 import irrl
 from irrl.cli.surroundings import settle
+from irrl.cli.task_app import app_of
 from irrl.errors import UserError, one_line
+from irrl.task import BUILT_IN, find, registered
 
 app = App(
     name="irrl",
     version=irrl.__version__,
     help="Internally rewarded reinforcement learning: a policy paid by a discriminator trained on its own behaviour.",
 )
-app.command("irrl.cli.digits:app", name="digits", help="Hard visual attention on Cluttered MNIST.")
-app.command("irrl.cli.skills:app", name="skills", help="Unsupervised skill discovery in four rooms.")
-app.command("irrl.cli.counting:app", name="counting", help="A robot that walks round a table to count cubes.")
+for _name in registered():
+    # What comes with irrl is quick to import; what others wrote is not imported for its help.
+    _help = find(_name).help if _name in BUILT_IN else "A task of an installed package."
+    app.command(f"irrl.cli.tasks:{_name}", name=_name, help=_help)
 
 OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
 
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
     settle()
     try:
+        _add_own(sys.argv[1:] if arguments is None else arguments)
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -42,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         status = _say(OUT_OF_MEMORY)
     sys.exit(status or 0)
+
+
+def _add_own(arguments: Sequence[str]) -> None:
+    """Let `module:ATTRIBUTE` be a command: a task that the user has written."""
+    if arguments and ":" in arguments[0] and arguments[0] not in app:
+        app.command(app_of(find(arguments[0])), name=arguments[0])
 
 
 def _in_words(error: BaseException) -> str:

@@ -2,34 +2,38 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from irrl.comparison import Curve, Group, Study, compare, groups_of, table
+from irrl.comparison import compare, groups_of, table
 from irrl.errors import say
 from irrl.figures import check_picture, learning_curves, write_figure
+from irrl.task import Task, resolve
 
 
-def show_comparison(study: Study, runs: Sequence[Path], at: int | None, *, as_json: bool) -> None:
+def show_comparison(task: Task, runs: Sequence[Path], at: int | None, *, as_json: bool) -> None:
     """Print runs compared over their seeds, as a table or as JSON."""
-    rows = compare(groups_of(study, runs), at)
+    rows = compare(groups_of(task, runs), at)
     if as_json:
         say(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
-        console, drawn = Console(markup=False, highlight=False), table(study, rows)
+        console, drawn = Console(markup=False, highlight=False), table(task, rows)
         # A narrow terminal, or none: better long lines than a column left out.
         least = console.measure(drawn, options=console.options.update(width=1000)).maximum
         console.width = max(console.width, least)
         console.print(drawn)
 
 
-def draw_comparison(
-    study: Study, runs: Sequence[Path], paper: Callable[[Sequence[Group]], dict[str, Curve]], out: Path
-) -> None:
-    """Draw runs' learning curves over those that `paper` has for them into a png, pdf or svg file."""
+def draw_comparison(task: Task, runs: Sequence[Path], figure: str | None, out: Path) -> None:
+    """Draw runs' learning curves over those that the paper has for them into a png, pdf or svg file.
+
+    Args:
+        figure: which of the paper's, where it has several.
+    """
     check_picture(out)
-    groups = groups_of(study, runs)
-    write_figure(learning_curves(groups, paper(groups)), out)
+    groups = groups_of(task, runs)
+    behind = resolve(task.published).figure(figure, groups) if task.published else {}
+    write_figure(learning_curves(groups, behind), out)
     say(out)

@@ -1,134 +1,26 @@
-"""`irrl digits ...`: hard visual attention on Cluttered MNIST."""
+"""What only `irrl digits` can do: import, predict, noise and data."""
 
 import json
 import os
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from irrl.cli.settings import Whole, settings_of
-from irrl.cli.training import TrainFlags, Trainings
-from irrl.digits.config import FREE, PRESETS, Config, idle, preset
+from irrl.cli.settings import Whole
 from irrl.errors import UserError, say
 from irrl.files import check_folder
 
-app = App(name="digits", help="Hard visual attention on Cluttered MNIST.")
 
-PRESET = Parameter(
-    name="--preset", help=f"a full set of settings, which the flags below override: {', '.join(PRESETS)}"
-)
-
-
-@app.command(name="train")
-@settings_of(Config)
-def train_command(*, flags: TrainFlags, preset_name: Annotated[str, PRESET] = "paper", **settings: Any) -> int:
-    """Train an agent, seed after seed. Stopped or killed, the same command goes on where it was."""
-    for name in ("mnist", "oracle"):  # a run must be testable, and go on, from another directory
-        if settings.get(name) and Path(settings[name]).exists():
-            settings[name] = str(Path(settings[name]).resolve())
-    first = preset(preset_name, **settings)
-    for name in idle(vars(first)) & settings.keys():
-        raise UserError(f"--{name} {settings[name]} does nothing without --model dt-ram")
-    trainings = Trainings(flags, first, "digits", FREE | idle(vars(first)), "epoch")
-    from irrl.devices import mesh, use_cores
-
-    use_cores(flags.threads)
-    trainings.threads = mesh(first.batch).size
-    from irrl.digits.train import check_reward, oracle_of
-
-    # Before the first training: their complaints leave nothing behind.
-    check_reward(first)
-    oracle_of(first)
-    trainings.check()
-    for flag, last in (("--decay-epochs", first.decay_epochs), ("--spread-epochs", first.spread_epochs)):
-        if last > first.epochs:
-            print(f"note: training ends at epoch {first.epochs}, before {flag} {last}", file=sys.stderr)
-    return trainings.in_turn(partial(_train_run, trainings), lambda epoch: f"epoch {epoch}")
+def add_commands(app: App) -> None:
+    """Add them to the task's command line."""
+    app.command(import_command, name="import")
+    app.command(predict_command, name="predict")
+    app.command(noise_command, name="noise")
+    app.command(data_command, name="data")
+    app["figure"].command(figure_noise_command, name="noise")
 
 
-def _train_run(trainings: Trainings, folder: Path) -> bool:
-    """Train in one folder; True if the user asked to stop."""
-    from irrl.cli.progress import ProgressLines
-    from irrl.digits.source import Source
-    from irrl.digits.train import train
-
-    config = trainings.configs[folder]
-    source = Source(config)  # its complaints, too, leave nothing behind
-    line = ProgressLines().line(partial(_describe, epochs=config.epochs))
-    with trainings.open(folder, line) as run, run.interruptible():
-        train(config, run, source)
-        return run.stop_requested
-
-
-def _describe(row: dict[str, Any], *, epochs: int) -> str:
-    text = f"epoch {row['epoch']}/{epochs}  accuracy {row['accuracy']:.1%}"
-    if "validation_accuracy" in row:
-        text += f"  validation {row['validation_accuracy']:.1%}"
-    return f"{text}  reward {row['reward']:.3f}  {row['images_per_second']:,.0f} images/s"
-
-
-@app.command(name="test")
-def test_command(
-    model: Path,
-    *,
-    split: Literal["test", "validation"] = "test",
-    mnist: Path | None = None,
-    seed: Whole = 0,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    threads: Whole | None = None,
-) -> None:
-    """Measure the accuracy of a trained agent, and how many glimpses it takes.
-
-    Args:
-        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
-        split: which canvases: test, or the training canvases held out for validation.
-        mnist: folder of idx files, as for train; by default the digits that the agent was trained on.
-        seed: draws the first glimpses.
-        as_json: print JSON.
-        threads: processor cores to use; all by default.
-    """
-    from irrl.devices import use_cores
-    from irrl.digits.evaluate import load_agent
-    from irrl.digits.source import canvases_for
-
-    use_cores(threads)
-    agent = load_agent(model)
-    canvases = canvases_for(agent, split, mnist)
-    predictions = agent.predict(canvases.images, seed=seed)
-    accuracy = float((predictions.answers == canvases.labels).mean())
-    result = {"accuracy": accuracy, "glimpses": float(predictions.glimpses.mean())}
-    result |= {"n": len(canvases.labels), "split": split, "seed": seed}
-    if as_json:
-        say(json.dumps(result))
-    else:
-        asked = f"{result['n']} {split} canvases (seed {seed})"
-        say(f"accuracy {accuracy:.2%} on {asked}, {result['glimpses']:.2f} glimpses a canvas")
-
-
-@app.command(name="draw")
-def draw_command(
-    model: Path, *, out: Path | None = None, mnist: Path | None = None, cases: Whole = 12, seed: Whole = 0
-) -> None:
-    """Draw where a trained agent looks: a figure and a film of sample cases, and the learning curve.
-
-    Args:
-        model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
-        out: folder for the pictures; by default `figures` in the run's folder, or `NAME-figures` here for a packaged
-            agent.
-        mnist: folder of idx files, as for train; by default the digits that the agent was trained on.
-        cases: how many test canvases to draw.
-        seed: picks the canvases and draws the first glimpses.
-    """
-    from irrl.digits.draw import draw
-
-    for path in draw(model, out, cases=cases, seed=seed, mnist=mnist):
-        say(path)
-
-
-@app.command(name="import")
 def import_command(file: Path, *, out: Path) -> None:
     """Convert a released RAM checkpoint of the paper's authors (a PyTorch file) for `test`, `draw` and `predict`.
 
@@ -144,7 +36,6 @@ def import_command(file: Path, *, out: Path) -> None:
     say(f"{out}: {state['epoch']} epochs, {state['best_valid_acc']:.2f} % on validation by the authors' record")
 
 
-@app.command(name="predict")
 def predict_command(
     model: Path,
     images: Annotated[list[Path], Parameter(negative="")],
@@ -172,7 +63,6 @@ def predict_command(
         say("\n".join(map(str, answers)))
 
 
-@app.command(name="noise")
 def noise_command(
     models: list[Path],
     /,
@@ -208,7 +98,6 @@ def noise_command(
         say(path)
 
 
-@app.command(name="data")
 def data_command(
     *,
     out: Path,
@@ -281,48 +170,6 @@ def data_command(
         say(sheet)
 
 
-@app.command(name="compare")
-def compare_command(
-    runs: list[Path],
-    /,
-    *,
-    epoch: Whole | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> None:
-    """Compare runs over their seeds: a table of rewards, or whatever else the runs differ in.
-
-    Args:
-        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one row.
-        epoch: compare at this epoch; by default at the last one that all of them have reached.
-        as_json: print JSON.
-    """
-    from irrl.cli.comparing import show_comparison
-    from irrl.digits.comparison import STUDY
-
-    show_comparison(STUDY, runs, epoch, as_json=as_json)
-
-
-figure = App(name="figure", help="Draw a figure of the paper from runs.")
-app.command(figure)
-
-
-@figure.default
-def figure_command(name: Literal["ram", "dt-ram", "hacking"], runs: list[Path], /, *, out: Path) -> None:
-    """Draw validation accuracy against epochs, mean and interval over seeds, the published curves dashed behind.
-
-    Args:
-        name: the published curves: the recurrent attention model, the one that decides when to stop, or rewards from a
-            converged discriminator.
-        runs: folders of runs, or of several seeds; runs that differ only in seed and budget are one curve.
-        out: the picture: a png, pdf or svg file.
-    """
-    from irrl.cli.comparing import draw_comparison
-    from irrl.digits.comparison import STUDY, published_of
-
-    draw_comparison(STUDY, runs, partial(published_of, name), out)
-
-
-@figure.command(name="noise")
 def figure_noise_command(
     runs: list[Path], /, *, oracle: Path, out: Path, cases: Whole | None = None, seed: Whole = 0
 ) -> None:

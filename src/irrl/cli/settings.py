@@ -4,11 +4,13 @@ import dataclasses
 import inspect
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 from docstring_parser import parse_from_object
+
+from irrl.reward_names import AnyReward
 
 
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
@@ -23,11 +25,14 @@ Whole = Annotated[int, Parameter(converter=whole_number)]
 """An integer flag."""
 
 
-def settings_of(config_class: type) -> Callable[[Callable], Callable]:
-    """Decorate a command that takes `**settings`: it gets a flag for every field of the config dataclass.
+def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = None) -> Callable[[Callable], Callable]:
+    """Decorate a command that takes `**settings`: it gets a flag for every field of the config dataclass, if any.
 
     Only the flags that were given reach the command, so that they can override a preset. A field's docstring is its
     help.
+
+    Args:
+        aliases: a second flag for some fields.
     """
 
     def decorate(command: Callable) -> Callable:
@@ -35,7 +40,8 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
         named = [
             parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD
         ]
-        classes = reversed(config_class.__mro__[:-1])  # each knows the docstrings of its own fields only
+        # Each class knows the docstrings of its own fields only.
+        classes = reversed(config_class.__mro__[:-1] if config_class else ())
         texts = {field.arg_name: field.description for each in classes for field in parse_from_object(each).params}
         flags = [
             inspect.Parameter(
@@ -43,15 +49,16 @@ def settings_of(config_class: type) -> Callable[[Callable], Callable]:
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
                 annotation=Annotated[
-                    field.type | None,
+                    (str if field.type is AnyReward else field.type) | None,
                     Parameter(
+                        name=(f"--{field.name.replace('_', '-')}", *filter(None, [(aliases or {}).get(field.name)])),
                         help=texts[field.name],
                         group="Settings",
                         converter=whole_number if field.type is int else None,
                     ),
                 ],
             )
-            for field in dataclasses.fields(config_class)
+            for field in (dataclasses.fields(config_class) if config_class else ())
         ]
 
         def wrapper(*arguments: Any, **keywords: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What the `train` command of every task shares: flags, one run a seed, and what it says when it was stopped."""
+"""What `train` does for any task: one run for each seed, and what it says when it was stopped."""
 
 import dataclasses
+import os
 import sys
-from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.seeds import folders_of_seeds
+from irrl.settings import recorded
+from irrl.task import Task, resolve
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
@@ -42,58 +44,114 @@ class TrainFlags:
 class Trainings:
     """The runs that one command trains: one setting, seed by seed."""
 
-    def __init__(self, flags: TrainFlags, first: Any, task: str, free: Set[str], unit: str):
+    def __init__(self, task: Task, flags: TrainFlags, first: Any):
         """Find the runs' folders; nothing is written yet.
 
         Args:
-            first: the config of the first seed; it has a field for how many of `unit` to train, called `unit` + s.
-            task: its name.
-            free: fields that may change between one start and the next.
-            unit: what the task counts its progress in.
+            first: the config of the first seed.
 
         Raises:
             UserError: the folders are in use otherwise, or the flags do not go together.
         """
         folders = folders_of_seeds(flags.out, first.seed, flags.seeds)
-        self.configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
-        """by folder"""
-        self._flags, self._task, self._free, self._unit = flags, task, free, unit
-        self.threads: int | None = None
-        """that share a batch, where what is learned depends on how many; to be said before a run is opened"""
+        self._configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
+        self._task, self._flags, self._first = task, flags, first
         if flags.seeds > 1 and flags.resume not in ("auto", "never"):
             raise UserError(f"--resume {flags.resume} goes with a single seed: leave out --seeds")
+        if flags.wandb and flags.seeds > 1 and task.threads_share == "seeds":
+            raise UserError("--wandb follows one run at a time: leave out --seeds")
+        if flags.threads is not None and flags.threads < 1:
+            raise UserError(f"--threads is {flags.threads}; it must be at least 1")
 
-    def check(self) -> None:
-        """Complain, while there is nothing to leave behind, of folders and packages that training would complain of."""
+    def train(self) -> int:
+        """Train those that are not over; the exit status.
+
+        Raises:
+            UserError: of the config, a folder or a package; nothing is left behind.
+        """
+        task, flags = self._task, self._flags
+        if task.extra is not None:
+            import_extra(*task.extra)
+        if flags.tensorboard:
+            import_extra("tensorboardX", "tensorboard")
+        if flags.wandb:
+            import_extra("wandb", "wandb")
+        if task.threads_share == "batch":
+            from irrl.devices import use_cores
+
+            use_cores(flags.threads)
+        else:
+            # Tables need no accelerator, and should not take hold of one.
+            os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        for folder in self._configs:
+            self._check(folder)
+        for note in task.notes(self._first):
+            print(f"note: {note}", file=sys.stderr)
+        return self._in_turn() if task.threads_share == "batch" else self._side_by_side()
+
+    def _in_turn(self) -> int:
+        from irrl.cli.progress import ProgressLines
+
+        train, stopped = resolve(self._task.train), False
+        for folder, config in self._configs.items():
+            if not stopped and not self._over(folder):
+                if self._flags.seeds > 1:
+                    print(f"seed {config.seed}: {folder}", file=sys.stderr)
+                with self._run(folder, ProgressLines()) as run, run.interruptible():
+                    train(config, run)
+                    stopped = run.stop_requested
+            if not self._over(folder):
+                return self._stopped()
+            self._say_result(folder)
+        return 0
+
+    def _side_by_side(self) -> int:
+        from irrl.cli.progress import ProgressLines
+        from irrl.machine import cores
+        from irrl.side_by_side import train_all
+
+        folder_of = {config: folder for folder, config in self._configs.items() if not self._over(folder)}
+        lines = ProgressLines(seconds_between=10)
+        failures = train_all(
+            resolve(self._task.train),
+            list(folder_of),
+            lambda config: self._run(folder_of[config], lines),
+            self._flags.threads or cores(),
+        )
+        left = [folder for folder in self._configs if not self._over(folder)]
+        for folder in self._configs:
+            if folder not in left:
+                self._say_result(folder)
+        if failures:
+            return 2
+        return self._stopped() if left else 0
+
+    def _check(self, folder: Path) -> None:
+        """Complain of what training there would complain of."""
         from irrl.run import progress_of
         from irrl.run_folder import clear
 
-        if self._flags.tensorboard:
-            import_extra("tensorboardX", "tensorboard")
-        if self._flags.wandb:
-            import_extra("wandb", "wandb")
-        for folder, config in self.configs.items():
-            progress_of(folder, self._plan(config), resume=self._flags.resume)
-            if folder.is_dir():
-                clear(folder)
+        progress_of(folder, self._plan(folder), resume=self._flags.resume)
+        if folder.is_dir():
+            clear(folder)
 
-    def progress(self, folder: Path) -> int:
-        """How many epochs (or whatever the unit) the run there has behind it."""
+    def _reached(self, folder: Path) -> int:
         from irrl.run import progress_of
 
-        return progress_of(folder, self._plan(self.configs[folder]))
+        return progress_of(folder, self._plan(folder))
 
-    def over(self, folder: Path) -> bool:
-        """Whether the run there is trained to its end."""
-        return self.progress(folder) >= getattr(self.configs[folder], f"{self._unit}s")
+    def _over(self, folder: Path) -> bool:
+        return self._reached(folder) >= getattr(self._configs[folder], self._task.progress.budget)
 
-    def open(self, folder: Path, line: "Listener") -> "DiskRun":
-        """Start or take up a run, heard by its progress line and by whom the flags name."""
+    def _run(self, folder: Path, lines: Any) -> "DiskRun":
+        """The run there, heard by its progress line and by whom the flags name. It is opened by who trains."""
         from irrl.listeners import TensorBoardListener, WandbListener
         from irrl.run import DiskRun
 
-        plan = self._plan(self.configs[folder])
-        run = DiskRun.open(folder, plan, resume=self._flags.resume)
+        plan = self._plan(folder)
+        run = DiskRun(folder, plan, resume=self._flags.resume)
+        config = self._configs[folder]
+        line: Listener = lines.line(lambda row: self._task.describe(row, config))
         run.listeners.append(line)
         if self._flags.tensorboard:
             run.listeners.append(TensorBoardListener(folder))
@@ -101,41 +159,25 @@ class Trainings:
             run.listeners.append(WandbListener(folder, dict(plan.config)))
         return run
 
-    def in_turn(self, train_run: Callable[[Path], bool], reached: Callable[[int], str]) -> int:
-        """Train one run after the other, but for those that are over, and say how good each became.
-
-        Args:
-            train_run: trains in a folder; True if the user asked to stop.
-            reached: how far a run is, in words.
-
-        Returns:
-            The exit status.
-        """
+    def _say_result(self, folder: Path) -> None:
         from irrl.run_folder import read_rows
 
-        stopped = False
-        for folder, config in self.configs.items():
-            if not stopped and not self.over(folder):
-                if self._flags.seeds > 1:
-                    print(f"seed {config.seed}: {folder}", file=sys.stderr)
-                stopped = train_run(folder)
-            if not self.over(folder):
-                return self.stopped()
-            rows = read_rows(folder / "metrics.jsonl")
-            scores = (row["validation_accuracy"] for row in rows if "validation_accuracy" in row)
-            best = max(scores, default=float("nan"))
-            say(f"{folder}: {reached(self.progress(folder))}, best validation accuracy {best:.2%}")
-        return 0
+        score, unit = self._task.score, self._task.progress.unit
+        rows = read_rows(folder / "metrics.jsonl")
+        best = max((row[score.metric] for row in rows if score.metric in row), default=float("nan"))
+        say(f"{folder}: {unit} {self._reached(folder):,}, best {score.name} {score.shown(best)}")
 
-    def stopped(self) -> int:
+    def _stopped(self) -> int:
         """Tell the user how to go on; the exit status of a training that was stopped."""
-        saved = any((folder / "last.safetensors").exists() for folder in self.configs)
+        saved = any((folder / "last.safetensors").exists() for folder in self._configs)
         said = "stopped and saved" if saved else "stopped before there was anything to save"
         print(f"{said}; go on with: {command_to_go_on()}", file=sys.stderr)
         return 130
 
-    def _plan(self, config: Any) -> "Plan":
+    def _plan(self, folder: Path) -> "Plan":
         from irrl.run import Plan
 
-        defaults = dataclasses.asdict(type(config)())
-        return Plan(self._task, dataclasses.asdict(config), self._free, defaults, self._unit, self.threads)
+        task, config = self._task, self._configs[folder]
+        defaults = recorded(type(config)())
+        settings = recorded(config)
+        return Plan(task.name, settings, task.free | set(task.idle(settings)), defaults, task.progress.unit)

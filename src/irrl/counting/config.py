@@ -5,6 +5,7 @@ from typing import Literal
 
 from irrl.counting.scene_config import SceneConfig
 from irrl.errors import UserError
+from irrl.reward_names import AnyReward
 from irrl.settings import MOST_ROWS, check_number, check_positive, check_range, check_share, preset_of
 
 
@@ -15,8 +16,9 @@ class Config(SceneConfig):
     policy: Literal["learned", "stay", "random", "left"] = "learned"
     """learned: it decides where to go and when to answer; the others are baselines with the same network: stay answers
     at once, random and left walk as far as they may"""
-    reward: str = "clipped-linear"
-    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward: AnyReward = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute or
+    module:Attribute(0.5), or clipped(...) of it; in Python also the reward itself"""
     latency: float = 0.01
     """share of the reward that a move costs"""
 
@@ -101,8 +103,8 @@ class Config(SceneConfig):
 
     @property
     def program(self) -> "Config":
-        """What compiled programs depend on: this config but for the seed. All seeds share them."""
-        return replace(self, seed=0)
+        """What compiled programs depend on; all else is the same here. So seeds and budgets share them."""
+        return replace(self, seed=0, episodes=self.batch, keep_every=0)
 
     @property
     def grid(self) -> tuple[int, int]:

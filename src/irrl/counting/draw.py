@@ -26,7 +26,7 @@ ROOM, EYE = (480, 640), (320, 480)
 BELIEF, ANSWER, RIGHT, WRONG = "#0a64d8", "#e8750a", "#248a3d", "#d70015"
 
 
-def draw(model: Path, out: Path | None, *, cases: int, seed: int) -> list[Path]:
+def draw(model: Path, out: Path | None = None, *, cases: int = 3, seed: int = 0) -> list[Path]:
     """Film a trained robot at work in MuJoCo.
 
     Args:

@@ -1,6 +1,5 @@
 """Training the counting robot from its own discriminator's reward: the algorithm, top to bottom."""
 
-import time
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +11,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from irrl import checkpoint, keys, learning, rewards
+from irrl.checkpoint import Checkpoint
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
@@ -19,15 +19,12 @@ from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
 from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
+from irrl.engine.loop import Learner, Pace, Schedule, learn
 from irrl.learning import check_finite, means, zero_sums
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
 """Which batch of a round."""
-
-SECONDS_BETWEEN_LOOKS = 0.3
-"""How long the device works before the host looks up: progress, Ctrl-C, and the drawing of the next scenes, in many
-short steps of the device. It changes nothing that is learned."""
 
 DIRECTION_ENTROPY = 0.01
 """What a nat of entropy of where to go is worth, in units of the reward."""
@@ -201,6 +198,64 @@ def check_reward(config: Config) -> None:
     learning.check_reward(config.reward, batch, config.classes, tuple(config.count_weights))
 
 
+class Training(Learner[TrainState]):
+    """A robot's training, as the host loop asks for it: its rows tell of rounds, its steps are batches."""
+
+    score = "validation_accuracy"
+    seconds_between_looks = 0.3
+    """in many short steps of the device, for the next scenes are drawn there meanwhile"""
+
+    def __init__(self, config: Config, source: Source):
+        self._config, self._source = config, source
+        self._steps = source.steps_per_round
+        self._round: Round | None = None
+
+    def start(self, saved: Checkpoint | None) -> tuple[TrainState, int]:
+        """Fresh parameters, or the saved ones."""
+        config = self._config
+        few = self._source.validation.take(np.arange(min(TYPICAL, config.validation_size)))
+        typical = tables_of(config, few)
+        if saved is None:
+            state = initial_state(config, typical)
+        else:
+            like = jax.eval_shape(partial(initial_state, config), typical)
+            state = checkpoint.unflatten(like, saved.arrays)
+        return on_every(mesh(config.batch), state), int(state.step)
+
+    def progress(self, step: int) -> dict[str, int]:
+        """Episodes."""
+        return {"episode": step * self._config.batch}
+
+    def advance(self, state: TrainState, step: int, until: int) -> TrainState:
+        """Some steps of a round; its scenes are there from its first step, or a resume, to its row."""
+        number, row = divmod(step, self._steps)
+        if self._round is None:
+            self._round = self._source.round(number + 1)
+        return jax.block_until_ready(train_steps(state, self._round, row, row + until - step, config=self._config))
+
+    def check(self, state: TrainState, step: int) -> None:
+        """Weights, and what was summed up."""
+        check_finite((state.metrics, state.params), f"round {(step - 1) // self._steps + 1}")
+
+    def row(self, state: TrainState, step: int, pace: Pace) -> tuple[dict[str, Any], TrainState]:
+        """Means over a round's episodes."""
+        self._round = None
+        frames = pace.steps * self._config.batch * self._config.steps
+        speed = {"seconds": pace.seconds, "frames_per_second": frames / pace.seconds}
+        empty = jax.tree.map(jnp.zeros_like, state.metrics)
+        return means(state.metrics) | speed, state._replace(metrics=empty)
+
+    def evaluate(self, state: TrainState) -> dict[str, Any]:
+        """On the scenes that were held out."""
+        found = Agent(self._config, state.params).test(self._source.validation)
+        by_moves = {f"validation_accuracy/{moves}": share for moves, share in enumerate(found.by_moves)}
+        return {"validation_accuracy": found.accuracy, "validation_moves": found.mean_moves} | by_moves
+
+    def arrays(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Parameters, optimiser, step and sums."""
+        return checkpoint.flatten(state)
+
+
 @in_32_bits
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
     """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
@@ -213,50 +268,17 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
             before stands.
     """
     check_reward(config)
-    run = run or MemoryRun()
     source = source or Source(config)
-    steps = source.steps_per_round
-    typical = tables_of(config, source.validation.take(np.arange(min(TYPICAL, config.validation_size))))
-    if restored := run.restore():
-        like = jax.eval_shape(partial(initial_state, config), typical)
-        state, best = checkpoint.unflatten(like, restored.arrays), restored.state.get("best", -1.0)
-        checkpoint.check_reached(restored, step=int(state.step), episode=int(state.step) * config.batch)
-    else:
-        state, best = initial_state(config, typical), -1.0
-    state = on_every(mesh(config.batch), state)
-
-    while (first := int(state.step)) < config.train_steps and not run.stop_requested:
-        number, began = first // steps + 1, time.perf_counter()
-        state = train_round(state, source.round(number), config, run)
-        step = int(state.step)
-        check_finite((state.metrics, state.params), f"round {number}")
-        finished, improved = step in (number * steps, config.train_steps), False
-        if finished:
-            row = {"step": step, "episode": step * config.batch} | means(state.metrics)
-            row["seconds"] = time.perf_counter() - began
-            row["frames_per_second"] = (step - first) * config.batch * config.steps / row["seconds"]
-            validation = Agent(config, state.params).test(source.validation)
-            row |= {"validation_accuracy": validation.accuracy, "validation_moves": validation.mean_moves}
-            row |= {f"validation_accuracy/{moves}": share for moves, share in enumerate(validation.by_moves)}
-            improved = validation.accuracy > best
-            best = max(best, validation.accuracy)
-            run.log(row)
-            state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
-        keep = finished and config.keep_every > 0 and number % config.keep_every == 0
-        progress = {"step": step, "episode": step * config.batch, "best": best}
-        run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
-    return state.params
-
-
-def train_round(state: TrainState, round: Round, config: Config, run: Run) -> TrainState:
-    """The rest of a round, in looks of about a second; ends early when `run.stop_requested`."""
-    steps = config.round // config.batch
-    row, look = int(state.step) % steps, 1
-    end = min(steps, row + config.train_steps - int(state.step))
-    while row < end and not run.stop_requested:
-        began, stop = time.perf_counter(), min(row + look, end)
-        state = train_steps(state, round, row, stop, config=config)
-        run.progress(int(state.step), config.train_steps)
-        look = max(1, int((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
-        row = stop
-    return state
+    round = source.steps_per_round
+    rounds = -(-config.train_steps // round)
+    schedule = Schedule(
+        steps=config.train_steps,
+        row_every=round,
+        checkpoint_every=round,
+        keep_every=config.keep_every * round,
+        # The last round may be shorter, but it counts.
+        keep_last=config.keep_every > 0 and rounds % config.keep_every == 0,
+    )
+    run = run or MemoryRun()
+    run.threads = mesh(config.batch).size
+    return learn(Training(config, source), schedule, run).params

@@ -1,10 +1,11 @@
 """Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from irrl.errors import UserError
+from irrl.reward_names import AnyReward
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, flag, preset_of
 
 MOST_PIXELS = {"train_size": 1_000_000_000, "test_size": 200_000_000}
@@ -21,8 +22,9 @@ class Config:
 
     model: Literal["ram", "dt-ram", "random"] = "ram"
     """ram: the recurrent attention model; dt-ram: it decides when to answer; random: it looks at random places"""
-    reward: str = "clipped-linear"
-    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward: AnyReward = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute or
+    module:Attribute(0.5), or clipped(...) of it; in Python also the reward itself"""
     reward_gradient: Literal["stop", "leak"] = "stop"
     """stop: the reward is a constant, as in the theory; leak: the authors' code, which differentiates through it"""
 
@@ -197,8 +199,8 @@ class Config:
 
     @property
     def program(self) -> "Config":
-        """What compiled programs depend on: this config but for the seed. All seeds share them."""
-        return replace(self, seed=0)
+        """What compiled programs depend on; all else has its default here. So seeds and budgets share them."""
+        return replace(self, **{name: getattr(Config, name) for name in FREE | {"seed", "mnist", "oracle"}})
 
     @property
     def most_glimpses(self) -> int:
@@ -232,9 +234,9 @@ class Config:
         return state + (self.place_features + self.most_glimpses if self.policy_reads == "place" else 0)
 
 
-def idle(settings: Mapping[str, Any]) -> Set[str]:
-    """Settings that do nothing beside the others: runs that differ in them only are alike."""
-    return frozenset() if settings["model"] == "dt-ram" else frozenset({"stop"})
+def idle(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that do nothing beside the others, and without what: runs that differ in them only are alike."""
+    return {} if settings["model"] == "dt-ram" else {"stop": "--model dt-ram"}
 
 
 FREE = frozenset({"epochs", "evaluate_every", "checkpoint_every", "keep_every"})

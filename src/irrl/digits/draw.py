@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from irrl import keys
+from irrl import keys, rewards
 from irrl.devices import in_32_bits
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES, FULL_LEVEL, Canvases
@@ -61,7 +61,9 @@ class Case(NamedTuple):
         return int(self.probabilities.argmax())
 
 
-def draw(model: Path, out: Path | None, *, cases: int, seed: int, mnist: Path | None = None) -> list[Path]:
+def draw(
+    model: Path, out: Path | None = None, *, cases: int = 12, seed: int = 0, mnist: Path | None = None
+) -> list[Path]:
     """Draw where a trained agent looks, as a figure and as a film, and its learning curve if there are metrics.
 
     Args:
@@ -201,7 +203,7 @@ def film(cases: list[Case]) -> list[UInt8[np.ndarray, "height width 3"]]:
     return frames
 
 
-def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
+def learning_curve(rows: list[dict[str, Any]], reward: str | rewards.Reward) -> Figure:
     """Accuracy in training and validation, and the mean reward, epoch by epoch, from a run's rows of metrics."""
     figure = Figure(figsize=(9.6, 3.6), dpi=_DPI)
     figure.set_layout_engine("constrained", wspace=0.1)
@@ -221,7 +223,7 @@ def learning_curve(rows: list[dict[str, Any]], reward: str) -> Figure:
     accuracy_axes.axhline(100 / CLASSES, color="black", linewidth=0.8, linestyle=":", label="chance")
     accuracy_axes.set(ylim=(0, 100), ylabel="accuracy (%)")
     accuracy_axes.legend(frameon=False)
-    reward_axes.set_ylabel(drawable(f"mean reward per canvas ({reward})"))
+    reward_axes.set_ylabel(drawable(f"mean reward per canvas ({rewards.label(reward)})"))
     return figure
 
 

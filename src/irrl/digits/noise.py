@@ -26,10 +26,11 @@ from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.network import Params, discriminator_log_probs, perceive
 from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
-from irrl.figures import check_picture, drawable, write_figure, write_picture
+from irrl.figures import check_picture, colors_of, drawable, write_figure, write_picture
 from irrl.files import check_folder, replace_file
 from irrl.loading import read_agent
 from irrl.noise import Moments, RewardNoise, compare, target_probability
+from irrl.rewards import Clipped, Reward, SignedAccuracy
 from irrl.run_folder import kept_checkpoints
 
 REWARDS = (
@@ -38,9 +39,6 @@ REWARDS = (
 )
 """The rewards measured in any case."""
 
-COLORS = {"log": "#d70015", "box-cox:0.5": "#af52de", "linear": "#0a64d8", "accuracy": "#8e8e93"}
-"""Of the rewards drawn in any case, clipped or not; signed-accuracy is twice accuracy."""
-OTHER_COLORS = ("#248a3d", "#c93400", "#008299", "#a2845e")
 RUN_COLORS = ("#0a64d8", "#c93400", "#248a3d", "#af52de", "#008299", "#a2845e")
 
 FEWEST_CASES = 10
@@ -59,8 +57,10 @@ class Stage(NamedTuple):
     """the checkpoint's posterior of the true class"""
     p: Float[np.ndarray, "cases"]
     """the oracle's, of the same glimpses"""
+    rewards: dict[str, Reward]
+    """those measured, by name"""
     noise: dict[str, tuple[RewardNoise, list[RewardNoise]]]
-    """by reward: over all cases, and by the oracle's posterior"""
+    """by name of reward: over all cases, and by the oracle's posterior"""
 
     @property
     def delta(self) -> Float[np.ndarray, "cases"]:
@@ -76,7 +76,7 @@ def noise(
     split: Split = "test",
     cases: int | None = None,
     seed: int = 0,
-    more_rewards: Sequence[str] = (),
+    more_rewards: Sequence[str | Reward] = (),
     mnist: Path | None = None,
 ) -> list[Path]:
     """Measure the noise of discriminators and rewards against an oracle, and draw it.
@@ -88,7 +88,7 @@ def noise(
         split: which canvases.
         cases: use only the first of them.
         seed: draws the first glimpses.
-        more_rewards: names of rewards to measure beside `REWARDS`.
+        more_rewards: rewards, or names of some, to measure beside `REWARDS`.
         mnist: folder of other digits than the models' own.
 
     Returns:
@@ -124,7 +124,7 @@ def stages_of(
     split: Split,
     cases: int | None,
     seed: int,
-    names: Sequence[str],
+    names: Sequence[str | Reward],
     mnist: Path | None = None,
 ) -> list[Stage]:
     """The noise of the rewards `names` at every checkpoint of the models, by epoch; all else is as for `noise`."""
@@ -142,14 +142,11 @@ def stages_of(
     ]
 
 
-def _check_reward(name: str, cases: int) -> None:
+def _check_reward(name: str | Reward, cases: int) -> None:
     """Try a reward as it will be called, before networks are asked."""
     log_probs = np.log(np.random.default_rng(0).dirichlet(np.ones(CLASSES), cases)).astype(np.float32)
-    try:
-        reward = rewards.get(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    compare(reward, log_probs, log_probs, log_probs.argmax(-1), 1 / CLASSES, name)
+    reward, shown = rewards.get(name), rewards.label(name)
+    compare(reward, log_probs, log_probs, log_probs.argmax(-1), 1 / CLASSES, shown)
 
 
 def checkpoints(model: Path) -> list[Path]:
@@ -158,15 +155,25 @@ def checkpoints(model: Path) -> list[Path]:
 
 
 def stage(
-    path: Path, epoch: int, agent: Agent, oracle: Agent, canvases: Canvases, names: Sequence[str], *, seed: int
+    path: Path,
+    epoch: int,
+    agent: Agent,
+    oracle: Agent,
+    canvases: Canvases,
+    names: Sequence[str | Reward],
+    *,
+    seed: int,
 ) -> Stage:
     """Let the agent look and answer, and the oracle answer over the same glimpses; measure the rewards `names`."""
     log_probs, locations, taken = agent.predict(canvases.images, seed=seed)
     true_log_probs = answers(oracle, canvases.images, locations, taken)
     labels = canvases.labels.astype(np.int32)
-    found = {name: compare(rewards.get(name), log_probs, true_log_probs, labels, 1 / CLASSES, name) for name in names}
+    measured = {rewards.label(name): rewards.get(name) for name in names}
+    found = {
+        name: compare(reward, log_probs, true_log_probs, labels, 1 / CLASSES, name) for name, reward in measured.items()
+    }
     q, p = (target_probability(each, labels) for each in (log_probs, true_log_probs))
-    return Stage(path, epoch, labels, q, p, found)
+    return Stage(path, epoch, labels, q, p, measured, found)
 
 
 @in_32_bits
@@ -256,9 +263,9 @@ def fragility(stages: Sequence[Stage]) -> Figure:
     """
     count = min(len(stages), MOST_COLUMNS)
     chosen = [stages[at] for at in np.linspace(0, len(stages) - 1, count).round().astype(int)]
-    drawn = [name for name in stages[0].noise if name != "signed-accuracy"]
-    families = dict.fromkeys(name.removeprefix("clipped-") for name in drawn)
-    colors = dict(zip([name for name in families if name not in COLORS], cycle(OTHER_COLORS), strict=False)) | COLORS
+    # The signed accuracy's noise is twice the accuracy's.
+    drawn = [name for name in stages[0].noise if not isinstance(stages[0].rewards[name], SignedAccuracy)]
+    colors = colors_of(drawn)
     figure = Figure(figsize=(4.2 + 2.8 * count, 11))
     figure.set_layout_engine("constrained")
     drawn_bins = [part for stage in chosen for part in stage.noise[drawn[0]][1] if part.cases >= FEWEST_CASES]
@@ -267,16 +274,15 @@ def fragility(stages: Sequence[Stage]) -> Figure:
     for column, stage in zip(grid.T, chosen, strict=True):
         for name in drawn:
             expanded = stage.noise[name][0].taylor is not None
-            clipped = name.startswith("clipped-") or not expanded
+            clipped = isinstance(stage.rewards[name], Clipped) or not expanded
             bias_axes, deviation_axes = column[2:] if clipped else column[:2]
             bins = [part for part in stage.noise[name][1] if part.cases >= FEWEST_CASES]
-            color = colors[name.removeprefix("clipped-")]
             for axes, moment in ((bias_axes, _bias), (deviation_axes, _deviation)):
                 places = [part.p for part in bins]
-                axes.plot(places, [moment(part.measured) for part in bins], "o-", color=color, linewidth=0.6)
+                axes.plot(places, [moment(part.measured) for part in bins], "o-", color=colors[name], linewidth=0.6)
                 if expanded:
                     predicted = [moment(part.taylor) for part in bins if part.taylor]
-                    axes.plot(places, predicted, "--", color=color, linewidth=1.8)
+                    axes.plot(places, predicted, "--", color=colors[name], linewidth=1.8)
         column[0].set_title(_title(stage, several_runs=len({stage.path.parent for stage in stages}) > 1))
         column[3].set_xlabel(r"oracle's posterior $p(y|\tau)$")
         for axes in column:

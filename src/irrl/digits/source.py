@@ -42,11 +42,12 @@ class Source:
         self.mnist = mnist or mnist_of(config)
         self._mesh = mesh(config.batch)
         held_out = round(config.validation_fraction * config.train_size)
-        self._size = config.train_size - held_out
-        if self._size < 1 or held_out < 1:
+        self.size = config.train_size - held_out
+        """canvases an epoch"""
+        if self.size < 1 or held_out < 1:
             raise UserError(
                 f"--train-size {config.train_size} with --validation-fraction {config.validation_fraction} leaves "
-                f"{self._size} canvases to train on and {held_out} to validate on; both must be at least 1"
+                f"{self.size} canvases to train on and {held_out} to validate on; both must be at least 1"
             )
         self._is_fresh = config.data in ("fresh", "published-fresh")
         if self._is_fresh:
@@ -65,12 +66,12 @@ class Source:
     @property
     def steps_per_epoch(self) -> int:
         """Batches an epoch, the last one perhaps partial."""
-        return -(-self._size // self.config.batch)
+        return -(-self.size // self.config.batch)
 
     def epoch(self, number: int) -> Epoch:
         """The canvases of epoch `number`, from 1, in the order drawn for it."""
         batch, steps = self.config.batch, self.steps_per_epoch
-        shuffled = keys.generator(self.config.seed, "order", number).permutation(self._size)
+        shuffled = keys.generator(self.config.seed, "order", number).permutation(self.size)
         if self._is_fresh:
             fresh = self._fresh(number)
             canvases, labels = on_every(self._mesh, fresh)
@@ -78,8 +79,8 @@ class Source:
             canvases, labels = self._on_devices
             shuffled = self._rows[shuffled]
         order = np.zeros(steps * batch, np.int32)
-        order[: self._size] = shuffled
-        weights = (np.arange(steps * batch) < self._size).astype(np.float32)
+        order[: self.size] = shuffled
+        weights = (np.arange(steps * batch) < self.size).astype(np.float32)
         rows = order.reshape(steps, batch), weights.reshape(steps, batch)
         return Epoch(canvases, labels, *on_every(self._mesh, rows))
 
@@ -98,7 +99,7 @@ class Source:
 
     def _draw_epoch(self, number: int) -> Canvases:
         spread = min(1.0, (number - 1) / self.config.spread_epochs) if self.config.spread_epochs else 1.0
-        return self._draw(self._digits, self._size, number, spread)
+        return self._draw(self._digits, self.size, number, spread)
 
     def _fresh(self, number: int) -> Canvases:
         """This epoch's canvases; the next epoch's are prepared meanwhile: the host is idle while a device trains."""

@@ -1,16 +1,17 @@
 """Training the recurrent attention model from its own discriminator's reward: the algorithm, top to bottom."""
 
-import time
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from irrl import checkpoint, keys, learning, rewards
+from irrl.checkpoint import Checkpoint
 from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
 from irrl.digits.config import Config
 from irrl.digits.data import CLASSES
@@ -18,16 +19,15 @@ from irrl.digits.evaluate import Agent, load_agent
 from irrl.digits.model import Rollout, answers, baselines, draw, replay, rollout
 from irrl.digits.network import Params, initial_params, perceive
 from irrl.digits.source import Epoch, Source, warn_of_prior
+from irrl.engine.loop import Learner, Pace, Schedule, learn
 from irrl.errors import UserError
 from irrl.learning import check_finite, means, zero_sums
 from irrl.returns import reinforce_with_baseline, returns_to_come
+from irrl.rewards import Accuracy, SignedAccuracy
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
 """Which batch of an epoch."""
-
-SECONDS_BETWEEN_LOOKS = 1.0
-"""How long the device works before the host looks up: progress, Ctrl-C. It changes nothing that is learned."""
 
 
 class Metrics(NamedTuple):
@@ -160,7 +160,7 @@ def less_latency(
         return reward * LATENCY_DISCOUNT**stop_time
     if config.latency == "always":
         return reward + LATENCY_WEIGHT * late
-    by_accuracy = config.reward in ("accuracy", "signed-accuracy")
+    by_accuracy = isinstance(rewards.get(config.reward), Accuracy | SignedAccuracy)
     scale = 1.0 if by_accuracy else reward
     if config.latency == "right":
         return reward + LATENCY_WEIGHT * late * scale * correct
@@ -238,62 +238,6 @@ def check_reward(config: Config) -> None:
     learning.check_reward(config.reward, batch, CLASSES, leak=config.reward_gradient == "leak")
 
 
-@in_32_bits
-def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
-    """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
-
-    Each epoch logs one row of metrics to `run`: means over the training canvases, validation accuracy when due,
-    seconds and images per second. With no `run` the rows are lost and only the parameters come back.
-
-    Raises:
-        UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
-            checkpoint from before stands.
-    """
-    check_reward(config)
-    run = run or MemoryRun()
-    source = source or Source(config)
-    steps = source.steps_per_epoch
-    state, best = initial_state(config, steps), -1.0
-    oracle = oracle_of(config)
-    given = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
-    if config.mnist:
-        given["mnist"] = source.mnist.digest()
-        warn_of_prior(config, source.mnist)
-    if restored := run.restore():
-        if not any(name.startswith("optimizer.") for name in restored.arrays):
-            raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
-        state, best = checkpoint.unflatten(state, restored.arrays), restored.state.get("best", -1.0)
-        for name, what in (("oracle", "weights"), ("mnist", "digits")):
-            if restored.state.get(name, given.get(name)) != given.get(name):
-                raise UserError(f"--{name} {getattr(config, name)}: its {what} are not those with which this run began")
-        checkpoint.check_reached(restored, step=int(state.step), epoch=int(state.step) // steps)
-    elif config.keep_every:
-        run.save(checkpoint.flatten(state), {"step": 0, "epoch": 0, "best": best} | given, best=False, keep=True)
-    state, oracle = on_every(mesh(config.batch), (state, oracle))
-
-    while (first := int(state.step)) < config.epochs * steps and not run.stop_requested:
-        number, began, canvases = first // steps + 1, time.perf_counter(), float(state.metrics.canvases)
-        state = train_epoch(state, source.epoch(number), config, oracle, run)
-        step = int(state.step)
-        check_finite((state.metrics, state.params), f"epoch {number}")
-        finished, improved = step == number * steps, False
-        if finished:
-            row = {"step": step, "epoch": number} | means(state.metrics)
-            row["seconds"] = time.perf_counter() - began
-            row["images_per_second"] = (float(state.metrics.canvases) - canvases) / row["seconds"]
-            if number % config.evaluate_every == 0 or number == config.epochs:
-                row["validation_accuracy"] = Agent(config, state.params).accuracy(source.validation, seed=config.seed)
-                improved = row["validation_accuracy"] > best
-                best = max(best, row["validation_accuracy"])
-            run.log(row)
-            state = state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
-        keep = finished and config.keep_every > 0 and number % config.keep_every == 0
-        if improved or keep or run.stop_requested or number % config.checkpoint_every == 0 or number == config.epochs:
-            progress = {"step": step, "epoch": step // steps, "best": best} | given
-            run.save(checkpoint.flatten(state), progress, best=improved, keep=keep)
-    return state.params
-
-
 def oracle_of(config: Config) -> Params | None:
     """The weights of the agent that `config.oracle` names, if any.
 
@@ -311,14 +255,91 @@ def oracle_of(config: Config) -> Params | None:
     return agent.params
 
 
-def train_epoch(state: TrainState, epoch: Epoch, config: Config, oracle: Params | None, run: Run) -> TrainState:
-    """The rest of an epoch, in looks of about a second; ends early when `run.stop_requested`."""
-    steps, total = len(epoch.order), len(epoch.order) * config.epochs
-    row, look = int(state.step) % steps, 1
-    while row < steps and not run.stop_requested:
-        began, stop = time.perf_counter(), min(row + look, steps)
-        state = train_steps(state, epoch, row, stop, config=config, oracle=oracle)
-        run.progress(int(state.step), total)
-        look = max(1, round((stop - row) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - began)))
-        row = stop
-    return state
+class Training(Learner[TrainState]):
+    """An agent's training, as the host loop asks for it: its rows tell of epochs, its steps are batches."""
+
+    score = "validation_accuracy"
+
+    def __init__(self, config: Config, source: Source):
+        self._config, self._source = config, source
+        self._steps = source.steps_per_epoch
+        self._epoch: Epoch | None = None
+        oracle = oracle_of(config)
+        self.notes = {} if oracle is None else {"oracle": checkpoint.digest(checkpoint.flatten(oracle))}
+        if config.mnist:
+            self.notes["mnist"] = source.mnist.digest()
+            warn_of_prior(config, source.mnist)
+        self._oracle = on_every(mesh(config.batch), oracle)
+
+    def start(self, saved: Checkpoint | None) -> tuple[TrainState, int]:
+        """Fresh parameters, or the saved ones: of this task's own training, with the same oracle and digits."""
+        state = initial_state(self._config, self._steps)
+        if saved is not None:
+            if not any(name.startswith("optimizer.") for name in saved.arrays):
+                raise UserError("an imported agent cannot be trained on: its optimiser's state is not there")
+            state = checkpoint.unflatten(state, saved.arrays)
+            for name, what in (("oracle", "weights"), ("mnist", "digits")):
+                if saved.state.get(name, self.notes.get(name)) != self.notes.get(name):
+                    given = f"--{name} {getattr(self._config, name)}"
+                    raise UserError(f"{given}: its {what} are not those with which this run began")
+        return on_every(mesh(self._config.batch), state), int(state.step)
+
+    def progress(self, step: int) -> dict[str, int]:
+        """Whole epochs."""
+        return {"epoch": step // self._steps}
+
+    def advance(self, state: TrainState, step: int, until: int) -> TrainState:
+        """Some steps of an epoch; its canvases are there from its first step, or a resume, to its row."""
+        number, row = divmod(step, self._steps)
+        if self._epoch is None:
+            self._epoch = self._source.epoch(number + 1)
+        state = train_steps(state, self._epoch, row, row + until - step, config=self._config, oracle=self._oracle)
+        return jax.block_until_ready(state)
+
+    def check(self, state: TrainState, step: int) -> None:
+        """Weights, and what was summed up."""
+        check_finite((state.metrics, state.params), f"epoch {(step - 1) // self._steps + 1}")
+
+    def row(self, state: TrainState, step: int, pace: Pace) -> tuple[dict[str, Any], TrainState]:
+        """Means over an epoch's canvases."""
+        self._epoch = None  # a second epoch's canvases beside these would take as much memory again
+        images = self._source.size - (self._steps - pace.steps) * self._config.batch
+        speed = {"seconds": pace.seconds, "images_per_second": images / pace.seconds}
+        empty = jax.tree.map(jnp.zeros_like, state.metrics)
+        return means(state.metrics) | speed, state._replace(metrics=empty)
+
+    def evaluate(self, state: TrainState) -> dict[str, Any]:
+        """On the canvases that were held out."""
+        agent = Agent(self._config, state.params)
+        return {"validation_accuracy": agent.accuracy(self._source.validation, seed=self._config.seed)}
+
+    def arrays(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Parameters, optimiser, step and sums."""
+        return checkpoint.flatten(state)
+
+
+@in_32_bits
+def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
+    """Train until `config.epochs`, or until `run.stop_requested`, going on from the state `run` holds, if any.
+
+    Each epoch logs one row of metrics to `run`: means over the training canvases, validation accuracy when due,
+    seconds and images per second. With no `run` the rows are lost and only the parameters come back.
+
+    Raises:
+        UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
+            checkpoint from before stands.
+    """
+    check_reward(config)
+    source = source or Source(config)
+    epoch = source.steps_per_epoch
+    schedule = Schedule(
+        steps=config.epochs * epoch,
+        row_every=epoch,
+        evaluate_every=config.evaluate_every * epoch,
+        checkpoint_every=config.checkpoint_every * epoch,
+        keep_every=config.keep_every * epoch,
+        keep_first=config.keep_every > 0,
+    )
+    run = run or MemoryRun()
+    run.threads = mesh(config.batch).size
+    return learn(Training(config, source), schedule, run).params

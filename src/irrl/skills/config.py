@@ -1,9 +1,11 @@
 """Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from irrl.errors import UserError
+from irrl.reward_names import AnyReward
 from irrl.settings import MOST_ROWS, check_positive, check_range, check_share, check_types, preset_of
 from irrl.skills.four_rooms import ACTIONS, rooms_of
 
@@ -17,8 +19,9 @@ class Config:
 
     rooms: str = "large"
     """the map: small, large, or a text file with walls (#) and free cells (spaces); here, the text of a map"""
-    reward: str = "clipped-linear"
-    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute"""
+    reward: AnyReward = "clipped-linear"
+    """internal reward: accuracy, log, clipped-linear, box-cox:0.5, ... or your own as module:attribute or
+    module:Attribute(0.5), or clipped(...) of it; in Python also the reward itself"""
     skills: int = 128
     """how many skills to tell apart"""
     steps: int = 20
@@ -104,4 +107,9 @@ def preset(name: str, **overrides) -> Config:
     Raises:
         UserError: no such preset (the valid ones are listed), or a field's value is out of range.
     """
-    return preset_of(PRESETS, name, {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides})
+    return preset_of(PRESETS, name, with_small(overrides))
+
+
+def with_small(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings given, and those of `SMALL` where they ask for the small rooms."""
+    return {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides}

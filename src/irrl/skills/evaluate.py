@@ -213,7 +213,7 @@ def noise(
     found = {"delta_bias": _mean(delta, visits), "delta_variance": _variance(delta, visits)}
     measured = {name: rewards.get(name) for name in NOISE_REWARDS}
     if own is not None:
-        measured[config.reward] = own
+        measured[rewards.label(config.reward)] = own
     for name, reward in measured.items():
         paid, due = (reward_table(reward, table, name) for table in (agent.log_probs, oracle))
         error = np.where(visits > 0, paid - due, 0)

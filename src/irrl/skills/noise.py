@@ -1,17 +1,17 @@
 """How noisy the discriminator and the rewards are along training: drawn from what training measured, exactly."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, SymmetricalLogLocator
 
+from irrl import rewards
 from irrl.comparison import Group, groups_of
-from irrl.figures import COLORS, OTHER_COLORS, drawable
-from irrl.skills.comparison import STUDY
+from irrl.figures import colors_of, drawable
 from irrl.skills.evaluate import NOISE_REWARDS
+from irrl.skills.task import TASK
 
 DRAWN = ("linear", *(name for name in NOISE_REWARDS if name != "linear"))
 """From the bottom up."""
@@ -29,19 +29,20 @@ def noise_figure(runs: Sequence[Path]) -> Figure:
     """
 
     def measured(metric: str) -> list[Group]:
-        return groups_of(replace(STUDY, score=metric), runs)
+        return groups_of(TASK, runs, metric)
 
     bias, variance = measured("delta_bias"), measured("delta_variance")
-    rewards = {name: [measured(f"noise_{what}/{name}") for what in ("bias", "variance")] for name in DRAWN}
+    noises = {name: [measured(f"noise_{what}/{name}") for what in ("bias", "variance")] for name in DRAWN}
+    colors = colors_of(DRAWN)
     figure = Figure(figsize=(13, 3.7 * len(bias)), layout="constrained")
     for row, (axes, group) in enumerate(zip(figure.subplots(len(bias), 3, squeeze=False), bias, strict=True)):
         mean, deviation = group.scores.mean(axis=0), np.sqrt(variance[row].scores).mean(axis=0)
         axes[0].plot(group.at, mean, color="black", linewidth=1.3, label="mean")
         axes[0].fill_between(group.at, mean - deviation, mean + deviation, color="0.8", label="standard deviation")
-        others = iter(OTHER_COLORS)
-        for name, (means, variances) in rewards.items():
+        for name, (means, variances) in noises.items():
             # Linear rewards, clipped or not, are nearly alike: the one must be seen through the other.
-            style = {"color": COLORS.get(name) or next(others), "linewidth": 3.5 if name == "linear" else 1.3}
+            wide = isinstance(rewards.get(name), rewards.Linear)
+            style = {"color": colors[name], "linewidth": 3.5 if wide else 1.3}
             axes[1].plot(group.at, means[row].scores.mean(axis=0), label=drawable(name), **style)
             axes[2].plot(group.at, np.sqrt(variances[row].scores).mean(axis=0), **style)
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"

@@ -15,6 +15,7 @@ from irrl.figures import drawable, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
 from irrl.loading import read_agent
+from irrl.rewards import label
 from irrl.run_folder import kept_checkpoints, read_config, run_checkpoints
 from irrl.seeds import run_folders
 from irrl.settings import check_range
@@ -22,6 +23,7 @@ from irrl.skills.config import FREE, Config
 from irrl.skills.evaluate import Trained, agent_of, ceiling, effective_skills, last_occupancy, measure, restored, walk
 from irrl.skills.four_rooms import FourRooms, rooms_of
 from irrl.skills.train import initial_tables
+from irrl.task import Report
 
 EPSILON = 0.005
 """Of the occupancy figure (Li et al. 2023)."""
@@ -60,7 +62,7 @@ METRICS = ("effective_skills", "effective_skills_exact", "distinct_terminal_stat
 """What `test` reports."""
 
 
-def test(path: Path, seed: int) -> dict[str, Any]:
+def test(path: Path, *, seed: int = 0) -> Report:
     """The metrics of a run's last checkpoint: means over its seeds, and each seed's; and their ceiling.
 
     Seeds whose training has not come to a checkpoint yet are left out.
@@ -93,7 +95,13 @@ def test(path: Path, seed: int) -> dict[str, Any]:
         measured = measure(agent, final, config, np.random.default_rng([seed, config.seed, iteration]))
         each[str(config.seed)] = measured | {"iteration": iteration}
     means = {name: float(np.mean([row[name] for row in each.values()])) for name in METRICS}
-    return means | {"ceiling": highest, "seeds": each}
+    lines = [
+        f"{name:26} {means[name]:8.4g}   each seed: {'  '.join(f'{row[name]:.4g}' for row in each.values())}"
+        for name in METRICS
+    ]
+    lines += [f"{'ceiling':26} {highest:8.4g}"]
+    lines += ["iterations: " + ", ".join(f"{row['iteration']:,} (seed {seed})" for seed, row in each.items())]
+    return Report(means | {"ceiling": highest, "seeds": each}, lines)
 
 
 def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> list[Path]:
@@ -168,8 +176,8 @@ def _skills_figure(stage: Trained) -> Figure:
     axes.set(xticks=[], yticks=[])
     effective = effective_skills(agent, np.arange(config.skills), ends)
     axes.set_title(
-        f"{drawable(config.reward)}, seed {config.seed}, iteration {iteration:,}: {effective:.1f} effective skills, "
-        f"{len(np.unique(ends))} last states\n"
+        f"{drawable(label(config.reward))}, seed {config.seed}, iteration {iteration:,}: "
+        f"{effective:.1f} effective skills, {len(np.unique(ends))} last states\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,
     )

@@ -11,6 +11,7 @@ from numba import cfunc, njit, types
 
 from irrl import rewards
 from irrl.errors import UserError, reason
+from irrl.reward_names import shown
 from irrl.rewards import LOG_FLOOR, Accuracy, Clipped, GeneralisedReward, Reward, SignedAccuracy
 
 SIGNATURE = types.float64(types.float64, types.boolean)
@@ -26,8 +27,11 @@ class CompiledReward(NamedTuple):
     """what was compiled"""
 
 
-def compile_reward(name: str, skills: int) -> CompiledReward:
-    """Compile the reward called `name`, for the prior 1 / skills.
+def compile_reward(name: str | Reward, skills: int) -> CompiledReward:
+    """Compile a reward, for the prior 1 / skills.
+
+    Args:
+        name: as `rewards.get` takes it.
 
     Raises:
         UserError: there is no such reward, it is not of the form `g(q) - g(p)` (clipped or not), or Numba cannot
@@ -37,21 +41,19 @@ def compile_reward(name: str, skills: int) -> CompiledReward:
         reward = rewards.get(name)
         compiled = cfunc(SIGNATURE, error_model="numpy")(_scalar(reward, float(-np.log(skills))))
         _check_same(name, reward, compiled, skills)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         raise
-    except ValueError as error:
-        raise UserError(str(error)) from None
     except BaseException as error:  # Numba, and a user's own g, may raise anything
         lines = (line.strip() for line in str(error).splitlines())
         said = next((line for line in lines if line and not line.startswith(("Failed in", "-"))), reason(error))
         raise UserError(
-            f"the reward {name!r} cannot be compiled by Numba ({said}): keep g to arithmetic, self's fields and xp's "
-            "functions"
+            f"the reward {shown(name)} cannot be compiled by Numba ({said}): keep g to arithmetic, self's fields and "
+            "xp's functions"
         ) from error
     return CompiledReward(compiled, _innermost(reward) in (Accuracy, SignedAccuracy), reward)
 
 
-def _check_same(name: str, reward: Any, compiled: Any, skills: int) -> None:
+def _check_same(name: str | Reward, reward: Any, compiled: Any, skills: int) -> None:
     """Compare with the reward as it is, of probabilities from 1 down to 0."""
     probability = np.array([1.0, 0.7, 1 / skills, 0.01, 0.0])
     rest = np.repeat(((1 - probability) / (skills - 1))[:, None], skills - 1, axis=1)
@@ -60,7 +62,7 @@ def _check_same(name: str, reward: Any, compiled: Any, skills: int) -> None:
     wanted = rewards.pay(reward, log_probs, np.zeros(len(probability), int), 1 / skills, name)
     found = [compiled.ctypes(row[0], int(row.argmax() == 0)) for row in log_probs]
     if not np.allclose(found, wanted, rtol=1e-6, atol=1e-9, equal_nan=True):
-        raise ValueError(f"the reward {name!r} pays {wanted} for q = {probability}, but compiled {np.array(found)}")
+        raise UserError(f"the reward {shown(name)} pays {wanted} for q = {probability}, but compiled {np.array(found)}")
 
 
 def _innermost(reward: Any) -> type:
@@ -78,9 +80,9 @@ def _scalar(reward: Any, log_prior: float) -> Callable:
     if isinstance(reward, SignedAccuracy):
         return lambda log_q, correct: 1.0 if correct else -1.0
     if not isinstance(reward, GeneralisedReward) or type(reward).__call__ is not GeneralisedReward.__call__:
-        raise ValueError(
-            f"the reward {reward!r} is no plain GeneralisedReward: the tabular task needs one of the form g(q) - g(p), "
-            "or Clipped of one"
+        raise UserError(
+            f"the reward {shown(reward)} is no plain GeneralisedReward: the tabular task needs one of the form "
+            "g(q) - g(p), or Clipped of one"
         )
     g: Any = compile_it(inspect.unwrap(type(reward).g))
     # Numba knows named tuples, not dataclasses: the fields become one.

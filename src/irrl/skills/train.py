@@ -1,17 +1,13 @@
-"""Training: the kernel in chunks of about a second, several runs side by side, a row of metrics now and then."""
+"""Training: the kernel under the host loop."""
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from irrl import keys
-from irrl.checkpoint import check_reached, unflatten
-from irrl.errors import UserError, one_line
+from irrl.checkpoint import Checkpoint, unflatten
+from irrl.engine.loop import Learner, Pace, Schedule, learn
+from irrl.errors import UserError
 from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
@@ -20,9 +16,6 @@ from irrl.skills.evaluate import agent_of, last_occupancy, measure, noise, table
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
-
-SECONDS_BETWEEN_LOOKS = 1.0
-"""How long a compiled call takes, about: what the user waits for after Ctrl-C."""
 
 
 def initial_tables(config: Config, rooms: FourRooms) -> Tables:
@@ -52,104 +45,77 @@ def kernel_settings(config: Config, reward: CompiledReward) -> Settings:
     )
 
 
-def train(config: Config, run: Run | None = None, stopping: Callable[[], bool] | None = None) -> Tables:
+class Training(Learner[Tables]):
+    """A run of the kernel, as the host loop asks for it: its steps are iterations."""
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._rooms, self._reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
+        self._settings = kernel_settings(config, self._reward)
+        self._batch = kernel.empty_batch(tables_like(config, self._rooms), self._settings)
+
+    def start(self, saved: Checkpoint | None) -> tuple[Tables, int]:
+        """Fresh tables, or the saved ones."""
+        if saved is None:
+            return initial_tables(self._config, self._rooms), 0
+        # Compiled code trusts the shapes: it would write outside an array.
+        return unflatten(tables_like(self._config, self._rooms), saved.arrays), saved.state["iteration"]
+
+    def progress(self, step: int) -> dict[str, int]:
+        """Iterations."""
+        return {"iteration": step}
+
+    def advance(self, state: Tables, step: int, until: int) -> Tables:
+        """Some iterations, in place."""
+        kernel.train(state, self._settings, self._rooms.dynamics, self._reward.pay, self._batch, until - step)
+        return state
+
+    def check(self, state: Tables, step: int) -> None:
+        """All tables."""
+        if not all(np.isfinite(table).all() for table in (state.q, state.bonus_q, state.logits)):
+            raise UserError(
+                f"a table became NaN or infinite before iteration {step}; whatever checkpoint was made before "
+                "stands; try another --reward or --learning-rate in another folder"
+            )
+
+    def row(self, state: Tables, step: int, pace: Pace) -> tuple[dict[str, Any], Tables]:
+        """What `measured` tells, and the pace."""
+        found = measured(state, self._config, self._rooms, step, self._reward.plain)
+        speed = {"seconds": pace.seconds, "microseconds_per_iteration": 1e6 * pace.seconds / pace.steps}
+        state.paid[:] = 0
+        return found | speed, state
+
+    def arrays(self, state: Tables) -> dict[str, np.ndarray]:
+        """The tables."""
+        return state._asdict()
+
+
+def train(config: Config, run: Run | None = None) -> Tables:
     """Train until `config.iterations`, or until asked to stop, going on from the state `run` holds, if any.
 
     Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
 
-    Args:
-        stopping: whether to save and return, as if `run` had been asked to.
-
     Raises:
         UserError: the reward cannot be used, or a table became NaN or infinite; the last checkpoint from before stands.
     """
-    run = run or MemoryRun()
-    rooms, reward = rooms_of(config.rooms), compile_reward(config.reward, config.skills)
-    tables, settings, iteration = initial_tables(config, rooms), kernel_settings(config, reward), 0
-    if restored := run.restore():
-        # Compiled code trusts the shapes: it would write outside an array.
-        tables, iteration = unflatten(tables_like(config, rooms), restored.arrays), restored.state["iteration"]
-        check_reached(restored, step=iteration)
-    batch = kernel.empty_batch(tables, settings)
-    look, first, began, stop = 1, iteration, time.perf_counter(), False
-
-    while iteration < config.iterations and not stop:
-        intervals = (config.log_every, config.checkpoint_every, config.keep_every or config.iterations)
-        until = min(next_multiple(iteration, every) for every in intervals)
-        until = min(until, iteration + look, config.iterations)
-        before = time.perf_counter()
-        kernel.train(tables, settings, rooms.dynamics, reward.pay, batch, until - iteration)
-        look = max(1, round((until - iteration) * SECONDS_BETWEEN_LOOKS / (time.perf_counter() - before)))
-        iteration = until
-        if not all(np.isfinite(table).all() for table in (tables.q, tables.bonus_q, tables.logits)):
-            raise UserError(
-                f"a table became NaN or infinite before iteration {iteration}; whatever checkpoint was made before "
-                "stands; try another --reward or --learning-rate in another folder"
-            )
-        run.progress(iteration, config.iterations)
-        if iteration % config.log_every == 0 or iteration == config.iterations:
-            seconds = time.perf_counter() - began
-            pace = {"seconds": seconds, "microseconds_per_iteration": 1e6 * seconds / (iteration - first)}
-            run.log(row(tables, config, rooms, iteration, reward.plain) | pace)
-            first, began = iteration, time.perf_counter()
-            tables.paid[:] = 0
-        keep = config.keep_every > 0 and iteration % config.keep_every == 0
-        stop = run.stop_requested or (stopping is not None and stopping())
-        if keep or stop or iteration % config.checkpoint_every == 0 or iteration == config.iterations:
-            state = {"step": iteration, "iteration": iteration}
-            run.save(tables._asdict(), state, best=False, keep=keep)
-    return tables
+    schedule = Schedule(
+        steps=config.iterations,
+        row_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        keep_every=config.keep_every,
+    )
+    return learn(Training(config), schedule, run or MemoryRun())
 
 
-def train_all(
-    configs: Sequence[Config],
-    open_run: Callable[[Config], Run],
-    threads: int,
-    stopping: Callable[[], bool] = lambda: False,
-) -> list[UserError | OSError]:
-    """Train several runs, as many at a time as there are threads; each ends as it would alone.
-
-    The kernel runs outside Python's global lock. Threads take one run after the other: so none waits for another at
-    the end of a chunk, as the threads of one parallel loop over runs would. A run that fails says so on stderr, and
-    the others go on.
-
-    Args:
-        open_run: gives the run of a config when its turn comes.
-        stopping: whether all should save and return.
-
-    Returns:
-        What the runs that failed failed with.
-    """
-
-    def train_one(config: Config) -> UserError | OSError | None:
-        if stopping():
-            return None
-        try:
-            with open_run(config) as run:
-                train(config, run, stopping)
-        except (UserError, OSError) as error:
-            with suppress(OSError):
-                sys.stderr.write(f"seed {config.seed}: {one_line(error)}\n")  # at once: other seeds write lines too
-            return error
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [error for error in pool.map(train_one, configs) if error]
-
-
-def row(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, Any]:
-    """One row of metrics: what was paid since the last one, `measure` of the agent as it is, and its noise.
+def measured(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, float]:
+    """Metrics by name: what was paid since the last row, `measure` of the agent as it is, and its noise.
 
     Args:
         own: the training's reward.
     """
     iterations, reward, bonus = tables.paid.tolist()
     rng = keys.generator(config.seed, "evaluation", iteration)
-    paid = {"step": iteration, "iteration": iteration, "reward": reward / iterations, "bonus": bonus / iterations}
     agent = agent_of(tables, config, rooms)
     final = last_occupancy(agent, config.epsilon)
+    paid = {"reward": reward / iterations, "bonus": bonus / iterations}
     return paid | measure(agent, final, config, rng) | noise(agent, final, config, own)
-
-
-def next_multiple(number: int, every: int) -> int:
-    """The first multiple of `every` above `number`."""
-    return (number // every + 1) * every

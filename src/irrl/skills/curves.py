@@ -1,11 +1,12 @@
-"""What runs of the skills task are compared by, and the paper's learning curves."""
+"""The paper's learning curves in the large rooms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from irrl.comparison import Curve, Group, Study, read_curves
-from irrl.skills.config import FREE, PRESETS, Config
+from irrl.comparison import Curve, Group, Published, read_curves
+from irrl.skills.config import FREE, PRESETS
+from irrl.skills.task import TASK
 
 
 def published() -> dict[str, Curve]:
@@ -13,16 +14,12 @@ def published() -> dict[str, Curve]:
     return read_curves("irrl.skills", "large-rooms.csv", unit="million_iterations", scale=1, units=1_000_000)
 
 
-def published_for(groups: Sequence[Group]) -> dict[str, Curve]:
+def published_for(figure: str | None, groups: Sequence[Group]) -> dict[str, Curve]:
     """These, if one of the groups has the paper's rooms, number of skills and steps."""
     paper = PRESETS["paper"]
     names = ("rooms", "skills", "steps")
     alike = (all(group.settings[name] == getattr(paper, name) for name in names) for group in groups)
     return published() if any(alike) else {}
-
-
-def _curve_name(settings: Mapping[str, Any]) -> str:
-    return settings["reward"] + ("+disdain" if settings["disdain"] else "")
 
 
 def _curve(settings: Mapping[str, Any]) -> Curve | None:
@@ -31,21 +28,7 @@ def _curve(settings: Mapping[str, Any]) -> Curve | None:
     others = set(paper) - FREE - {"reward", "disdain", "ensemble", "seed"}
     as_there = all(settings[name] == paper[name] for name in others)
     as_there &= (settings["disdain"], settings["ensemble"]) in ((0, 1), (20, 2))
-    return published().get(_curve_name(settings)) if as_there else None
+    return published().get(TASK.curve_name(settings)) if as_there else None
 
 
-STUDY = Study(
-    task="skills",
-    config=Config,
-    free=FREE,
-    unit="iteration",
-    score="effective_skills",
-    title="effective skills",
-    scale=1,
-    goals=(30, 60, 90),
-    goal_format="g",
-    curve_name=_curve_name,
-    named={"disdain", "ensemble"},
-    presets={name: asdict(config) for name, config in PRESETS.items()},
-    curve=_curve,
-)
+PUBLISHED = Published(_curve, published_for)

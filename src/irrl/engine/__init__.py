@@ -1,0 +1,1 @@
+"""What every training is run by, whatever is learned."""

@@ -1,0 +1,57 @@
+"""Skills as a task: unsupervised skill discovery in four rooms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from irrl.skills.config import FREE, PRESETS, Config, with_small
+from irrl.skills.four_rooms import read_rooms
+from irrl.task import Progress, Row, Score, Settings, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """What `draw` can be told."""
+
+    iteration: int | None = None
+    """draw the checkpoint kept there; the last one by default"""
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return with_small(settings | {"rooms": read_rooms(settings["rooms"])} if "rooms" in settings else settings)
+
+
+def _describe(row: Row, config: Config) -> str:
+    return (
+        f"seed {config.seed}  iteration {row['iteration']:,}/{config.iterations:,}  "
+        f"effective skills {row['effective_skills_exact']:.1f}  reward {row['reward']:.3f}  "
+        f"{row['microseconds_per_iteration']:.1f} us each"
+    )
+
+
+def _curve_name(settings: Settings) -> str:
+    return settings["reward"] + ("+disdain" if settings["disdain"] else "")
+
+
+TASK = Task(
+    name="skills",
+    help="Unsupervised skill discovery in four rooms.",
+    config=Config,
+    presets=PRESETS,
+    preset="paper",
+    progress=Progress(unit="iteration", budget="iterations"),
+    score=Score(metric="effective_skills", name="effective skills", is_share=False, goals=(30, 60, 90)),
+    describe=_describe,
+    train="irrl.skills.train:train",
+    agent="irrl.skills.evaluate:restored_agent",
+    free=FREE,
+    threads_share="seeds",
+    given=_given,
+    curve_name=_curve_name,
+    named=frozenset({"disdain", "ensemble"}),
+    published="irrl.skills.curves:PUBLISHED",
+    test="irrl.skills.occupancy:test",
+    draw="irrl.skills.occupancy:draw",
+    draw_options=DrawOptions,
+    commands="irrl.cli.skills:add_commands",
+    extra=("numba", "skills"),
+)

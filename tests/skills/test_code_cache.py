@@ -3,6 +3,8 @@
 import errno
 import importlib.util
 import os
+import subprocess
+import sys
 
 import pytest
 from numba.core import caching, config
@@ -94,3 +96,23 @@ def test_code_is_not_taken_from_where_strangers_write(compiled, tmp_path, monkey
     assert not compiled().stats.cache_hits
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and str(folder) in said and "open to others" in said
+
+
+STARTED = """
+import hashlib
+from irrl.skills.config import preset
+from irrl.skills.train import train
+tables = train(preset("fast", iterations=20, log_every=20))
+print(hashlib.sha256(tables.q.tobytes() + tables.logits.tobytes()).hexdigest())
+"""
+
+
+def test_the_start_that_compiles_learns_what_later_ones_do(tmp_path):
+    """To the last bit: small functions that the kernel calls may be compiled in several ways, which sum differently."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", STARTED]
+    learned = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    ]
+    assert list(tmp_path.rglob("*.nbc"))
+    assert learned[0] == learned[1]

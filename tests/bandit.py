@@ -2,8 +2,6 @@
 
 The smallest internally rewarded problem: a policy for each skill z, pi(arm | z) = softmax(preferences[z]), is paid by
 q(z | arm) = softmax(logits[arm]), which is trained on what the policy does. docs/extending.md walks through this file.
-
-    irrl bandit:TASK train --out runs/bandit
 """
 
 from dataclasses import dataclass
@@ -12,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from irrl import keys, rewards
-from irrl.checkpoint import Checkpoint, check_reached, unflatten
-from irrl.errors import UserError
+from irrl.checkpoint import Checkpoint, check_reached, check_task, unflatten
 from irrl.run import MemoryRun, Run
 from irrl.settings import check_positive, check_range, check_types, config_from
 from irrl.task import Progress, Report, Score, Task
@@ -62,8 +59,7 @@ def train(config: Config, run: Run | None = None) -> Agent:
     """Pull arms until `config.pulls`, going on from the state that `run` holds, if any."""
     reward = rewards.get(config.reward)
     run = run or MemoryRun()
-    tables = initial_tables()
-    pulls = 0
+    tables, pulls = initial_tables(), 0
     if restored := run.restore():
         tables, pulls = unflatten(tables, restored.arrays), restored.state["pull"]
         check_reached(restored, step=pulls)
@@ -98,8 +94,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def restored_agent(saved: Checkpoint) -> Agent:
     """The agent in a checkpoint."""
-    if saved.state.get("task") != TASK.name:
-        raise UserError(f"not a checkpoint of the task {TASK.name}")
+    check_task(saved, TASK.name)
     config = config_from(Config, saved.state.get("config"), "its config")
     return Agent(config, unflatten(initial_tables(), saved.arrays))
 

@@ -12,7 +12,7 @@ import pytest
 import irrl
 from irrl import checkpoint, run
 from irrl.errors import UserError
-from irrl.run import Plan, progress_of
+from irrl.run import DiskRun, Plan, progress_of
 from irrl.run_folder import kept_checkpoints, lock_folder, read_rows
 from tiny import SETTINGS
 from upward_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train
@@ -138,7 +138,9 @@ def test_a_checkpoint_that_cannot_say_how_far_it_is_is_passed_over(tmp_path, cap
 
 def test_another_number_of_threads_is_said(tmp_path, capsys):
     for threads, lines in ((2, 0), (2, 0), (1, 1), (None, 1), (None, 0)):
-        open_run(tmp_path, threads=threads).close()
+        with DiskRun(tmp_path, Plan("digits", CONFIG)) as disk_run:
+            disk_run.threads = threads
+            disk_run.restore()
         assert capsys.readouterr().err.count("threads to a batch") == lines
     starts = json.loads((tmp_path / "environment.json").read_text())
     assert [start["threads"] for start in starts] == [2, 2, 1, None, None]

@@ -12,7 +12,8 @@ from bandit import TASK, Config, train
 from irrl import checkpoint
 from irrl.cli import main
 from irrl.errors import UserError
-from irrl.task import BUILT_IN, find, find_registered, registered, resolve
+from irrl.references import resolve
+from irrl.task import BUILT_IN, find, find_registered, registered
 
 NAME = "bandit:TASK"
 

@@ -154,6 +154,16 @@ def unflatten(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), leaves)
 
 
+def check_task(saved: Checkpoint, task: str) -> None:
+    """Refuse a checkpoint of another task.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    if saved.state.get("task") != task:
+        raise CheckpointError(f"not a checkpoint of the task {task}")
+
+
 def check_reached(saved: Checkpoint, **reached: int) -> None:
     """Refuse a checkpoint whose state tells of another point of the training than its arrays, or the rest of it, do.
 

@@ -3,7 +3,7 @@
 import csv
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from irrl.errors import UserError
+from irrl.references import resolve
 from irrl.run_folder import read_rows, read_settings
 from irrl.seeds import run_folders
+from irrl.settings import recorded
 from irrl.stats import bootstrap_interval, interquartile_mean
-from irrl.task import Settings, Task, resolve
+from irrl.task import Settings, Task
 
 
 class Curve(NamedTuple):
@@ -91,7 +93,7 @@ def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> l
         UserError: a path holds no run of this task, or one without the metric yet; two runs of a group have the same
             seed; or the runs of a group were measured at no common epoch.
     """
-    defaults = asdict(task.config())
+    defaults = recorded(task.config())
     members: list[tuple[dict[str, Any], dict[int, Path]]] = []
     for folder in run_folders(paths):
         settings = read_settings(folder, task.name, task.config)
@@ -187,8 +189,8 @@ def read_curves(package: str, name: str, *, unit: str, scale: float | int, units
 def _labels(task: Task, groups: list[dict[str, Any]]) -> list[str]:
     """The reward of each, and the settings in which they differ: if they go by several presets, each from its own."""
 
-    defaults = asdict(task.config())
-    presets = {name: asdict(config) for name, config in task.presets.items()}
+    defaults = recorded(task.config())
+    presets = {name: recorded(config) for name, config in task.presets.items()}
 
     def is_said(name: str, settings: Mapping[str, Any]) -> bool:
         # Whether there is such a thing may be said by the name already, which one only if there are several.

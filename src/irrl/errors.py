@@ -34,6 +34,11 @@ def one_line(text: object) -> str:
     return f"{line[: LONGEST_MESSAGE // 2]} ... {line[-LONGEST_MESSAGE // 2 :]}"
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """`text` as part of a message: its beginning, if it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def say(text: object) -> None:
     """Print a result. A path or a name in it may be a stranger's."""
     print(printable(text))

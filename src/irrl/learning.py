@@ -107,8 +107,7 @@ def restored(saved: Checkpoint, task: str, kind: type[C], initial_params: Callab
     Raises:
         UserError: the checkpoint's task, settings or weights are others.
     """
-    if saved.state.get("task") != task:
-        raise UserError(f"not a checkpoint of the task {task}")
+    checkpoint.check_task(saved, task)
     config = config_from(kind, saved.state.get("config"), "the checkpoint")
     like = jax.eval_shape(lambda: initial_params(config, key=jax.random.key(0)))
     prefix = "params."

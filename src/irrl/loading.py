@@ -12,8 +12,9 @@ from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError, warn
 from irrl.extras import import_extra
 from irrl.forks import check_not_forked
+from irrl.references import resolve
 from irrl.seeds import check_single
-from irrl.task import Task, find_registered, resolve
+from irrl.task import Task, find_registered
 
 T = TypeVar("T")
 

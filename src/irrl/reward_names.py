@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from irrl.errors import UserError, one_line
+from irrl.errors import UserError, one_line, shortened
 
 if TYPE_CHECKING:
     from irrl.rewards import Reward
@@ -132,8 +132,7 @@ def not_recordable(reward: Any) -> UserError:
 
 def shown(reward: Any) -> str:
     """A reward as a message shows it."""
-    text = one_line(repr(reward))
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return shortened(one_line(repr(reward)), 200)
 
 
 def _literal(value: Any) -> str:

@@ -16,10 +16,7 @@ A target that is no class (counted from 1, or -100 for "ignore") is an error whe
 """
 
 import abc
-import importlib
 import math
-import operator
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from array_api_compat import array_namespace, is_torch_array
 from jaxtyping import Bool, Float, Integer
 
 from irrl.errors import UserError, reason, warn
+from irrl.references import resolve_typed
 from irrl.reward_names import MOST_CHARACTERS, check_object, inside_clipped, not_recordable, own_name, parse, shown
 
 Prior = float | int | Float[Any, ""] | Float[Any, " classes"]
@@ -328,11 +326,8 @@ def _valid() -> str:
 
 def _load(name: str) -> Reward:
     module, attribute, fields = parse(name)
-    # A console script, unlike `python -m`, does not look in the current directory; last, so that it shadows nothing.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        reward = operator.attrgetter(attribute)(importlib.import_module(module))
+        reward = resolve_typed(f"{module}:{attribute}")
         # Only a class of rewards is called: with fields, anything else would be some function to be run.
         if isinstance(reward, type) and issubclass(reward, Reward):
             given, by_name = fields or ((), {})

@@ -15,9 +15,8 @@ import json
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -37,6 +36,7 @@ from irrl.files import (
     write_synced,
 )
 from irrl.listeners import Listener
+from irrl.plan import Plan
 from irrl.provenance import environment
 from irrl.run_folder import (
     MOST_METRICS_BYTES,
@@ -159,44 +159,6 @@ class MemoryRun(Run):
         """Do nothing."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run is asked to be. A folder's run is gone on with if it was asked to be the same."""
-
-    task: str
-    config: Mapping[str, Any]
-    """JSON values, as `irrl.settings.recorded` gives them"""
-    free: Set[str] = frozenset()
-    """fields that may change between one start and the next"""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """what fields count as that a recorded config lacks, for it is older than they are"""
-    unit: str = "epoch"
-    """what the task counts its progress in: the name of a number in a checkpoint's state"""
-    threads: int | None = None
-    """that share a batch, where what is learned depends on how many, if only by rounding"""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Task and config as a file gives them back."""
-        return json.loads(json.dumps({"task": self.task, "config": dict(self.config)}))
-
-    def check(self, where: Path, recorded: Mapping[str, Any]) -> None:
-        """Refuse the recorded task and config of what lies at `where` if they are not this run's.
-
-        Raises:
-            UserError: each difference is shown.
-        """
-        before, after = ({"task": either.get("task"), **either["config"]} for either in (recorded, self.identity))
-        before = {**self.defaults, **before} if before["task"] == after["task"] else before
-        changes = [
-            f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
-            for name in dict.fromkeys([*before, *after])
-            if name not in self.free and (name in before, before.get(name)) != (name in after, after.get(name))
-        ]
-        if changes:
-            raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
-
-
 class DiskRun(Run):
     """A run kept in a folder, from which a stopped or killed training goes on.
 
@@ -207,7 +169,6 @@ class DiskRun(Run):
         """See `open`, which opens the folder at once."""
         super().__init__()
         self.folder = folder
-        self.threads = plan.threads
         self._plan = plan
         self._resume = resume
         self._lock: TextIOWrapper | None = None
@@ -390,11 +351,6 @@ def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")
     plan.check(folder, recorded)
-
-
-def _shown(settings: Mapping[str, Any], name: str) -> str:
-    text = str(settings.get(name, "(absent)"))
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _load_own(path: Path, plan: Plan) -> Checkpoint:

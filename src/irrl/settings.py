@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, TypeVar, cast, get_args
 
-from irrl.errors import UserError, is_printable
+from irrl.errors import UserError, is_printable, shortened
 from irrl.reward_names import AnyReward, check_object
 
 C = TypeVar("C")
@@ -73,18 +73,12 @@ def check_type(name: str, value: object, wanted: Any) -> None:
         return check_object(value, flag(name))
     choices = () if wanted is AnyReward else get_args(wanted)
     if choices and value not in choices:
-        raise UserError(f"unknown {flag(name)} {short(value)}; choose one of {', '.join(choices)}")
+        raise UserError(f"unknown {flag(name)} {shortened(repr(value))}; choose one of {', '.join(choices)}")
     allowed = {int: int, float: (int, float), str: str}.get(wanted)
     if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise UserError(f"{flag(name)} is {short(value)}; it must be of type {wanted.__name__}")
+        raise UserError(f"{flag(name)} is {shortened(repr(value))}; it must be of type {wanted.__name__}")
     if isinstance(value, str) and not (all(map(is_printable, value.replace("\n", ""))) and len(value) <= MOST_TEXT):
-        raise UserError(f"{flag(name)} is {short(value)}; it must be text without control characters")
-
-
-def short(value: object) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+        raise UserError(f"{flag(name)} is {shortened(repr(value))}; it must be text without control characters")
 
 
 def check_range(name: str, value: int, least: int, most: int = 2**31 - 1) -> None:

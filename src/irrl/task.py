@@ -1,15 +1,12 @@
 """What a task is to the command line, to `irrl.load`, to comparisons and studies; and where tasks are found by name."""
 
-import importlib
-import operator
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple, final
 
 from irrl.errors import UserError, reason
+from irrl.references import resolve, resolve_typed
 
 Settings = Mapping[str, Any]
 """A config's fields by name."""
@@ -141,16 +138,6 @@ class Task:
     """a package that it needs beside irrl's own, and irrl's extra that has it"""
 
 
-def resolve(reference: str) -> Any:
-    """What "package.module:attribute" names.
-
-    Raises:
-        ImportError, AttributeError: it cannot be imported, or is not there.
-    """
-    module, _, attribute = reference.partition(":")
-    return operator.attrgetter(attribute)(importlib.import_module(module))
-
-
 def registered() -> dict[str, str]:
     """References of the tasks that come with irrl and with installed packages, by name; nothing is imported.
 
@@ -168,15 +155,14 @@ def find(name: str) -> Task:
     Raises:
         UserError: there is none, or it is no `Task`.
     """
+    if name in BUILT_IN:  # without a look at what is installed: `irrl --help` asks for each of them
+        return _task(BUILT_IN[name], name)
     known = registered()
     if name in known:
         return _task(known[name], name)
     if ":" not in name:
         raise UserError(f"unknown task {name!r}; choose one of {', '.join(known)}, or your own as module:ATTRIBUTE")
-    # A console script, unlike `python -m`, does not look in the current directory; last, so that it shadows nothing.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    return _task(name, name)
+    return _task(name, name, resolve_typed)
 
 
 def find_registered(name: object) -> Task:
@@ -194,9 +180,9 @@ def find_registered(name: object) -> Task:
     return _task(known[name], name)
 
 
-def _task(reference: str, name: str) -> Task:
+def _task(reference: str, name: str, resolved: Callable[[str], Any] = resolve) -> Task:
     try:
-        task = resolve(reference)
+        task = resolved(reference)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's module may raise anything

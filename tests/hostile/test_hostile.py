@@ -4,45 +4,25 @@
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hostile import checkpoints, folders, idx, maps, pictures, torch_files
-from hostile.runner import Case, answer, check_all, evil_module
+from hostile.runner import Case, check_all, evil_module
+from hostile.runs import TASKS, good_runs, train_words
 from irrl.checkpoint import load
-from tiny import COUNTING, SETTINGS, flags_of, write_mnist
 
 CASES = int(os.environ.get("IRRL_HOSTILE", "2000"))
-TASKS = ("digits", "skills", "counting")
-SKILLS = {"rooms": "small", "skills": 6, "steps": 4, "log_every": 500, "checkpoint_every": 500, "keep_every": 0}
-
-
-def train_words(task, folder, out, budget=2):
-    """A training of a second."""
-    if task == "digits":
-        words = [*flags_of(SETTINGS), "--mnist", folder / "mnist", "--epochs", budget]
-    elif task == "skills":
-        words = [*flags_of(SKILLS), "--iterations", 500 * budget]
-    else:
-        words = [*flags_of(COUNTING), "--episodes", 32 * budget]
-    return [task, "train", *words, "--out", out]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with a good run of each task, in which tests work: what files name is looked for there, too."""
-    folder = tmp_path_factory.mktemp("hostile")
-    write_mnist(folder / "mnist")
-    evil_module(folder)
-    before = Path.cwd()
-    os.chdir(folder)
-    for task in TASKS:
-        assert answer(train_words(task, folder, folder / task)).status == 0
-    yield folder
-    os.chdir(before)
-    assert not (folder / "stolen").exists()
+    with good_runs(tmp_path_factory.mktemp("hostile")) as folder:
+        evil_module(folder)
+        yield folder
+        assert not (folder / "stolen").exists()
 
 
 def readers(rng, task, path, folder, number):

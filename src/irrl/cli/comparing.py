@@ -10,7 +10,8 @@ from rich.console import Console
 from irrl.comparison import compare, groups_of, table
 from irrl.errors import say
 from irrl.figures import check_picture, learning_curves, write_figure
-from irrl.task import Task, resolve
+from irrl.references import resolve
+from irrl.task import Task
 
 
 def show_comparison(task: Task, runs: Sequence[Path], at: int | None, *, as_json: bool) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from irrl.cli.settings import Whole, settings_of
-from irrl.cli.training import TrainFlags, Trainings
+from irrl.cli.training import TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
-from irrl.extras import import_extra
+from irrl.references import resolve
 from irrl.settings import flag, preset_of
-from irrl.task import Task, resolve
+from irrl.task import Report, Task
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
@@ -66,8 +66,8 @@ def _test(task: Task) -> Callable[..., None]:
             seed: draws what is left to chance.
             threads: processor cores to use; all by default.
         """
-        _prepare(task, threads)
-        report = test(task, model, seed=seed, **options)
+        prepare(task, threads)
+        report = _report(task, model, seed=seed, **options)
         if as_json:
             say(json.dumps(report.numbers))
         else:
@@ -76,7 +76,7 @@ def _test(task: Task) -> Callable[..., None]:
     return test_command
 
 
-def test(task: Task, model: Path, *, seed: int, **options: Any) -> Any:
+def _report(task: Task, model: Path, *, seed: int, **options: Any) -> Report:
     """What a task's own `test` reports, or its agents'."""
     if task.test is not None:
         return resolve(task.test)(model, seed=seed, **options)
@@ -96,7 +96,7 @@ def _draw(task: Task) -> Callable[..., None]:
                 packaged agent.
             threads: processor cores to use; all by default.
         """
-        _prepare(task, threads)
+        prepare(task, threads)
         for path in resolve(task.draw or "")(model, out, **options):
             say(path)
 
@@ -146,12 +146,3 @@ def _figure(task: Task) -> Callable[..., None]:
         draw_comparison(task, runs[name is not None :], name, out)
 
     return figure_command
-
-
-def _prepare(task: Task, threads: int | None) -> None:
-    if task.extra is not None:
-        import_extra(*task.extra)
-    if task.threads_share == "batch":
-        from irrl.devices import use_cores
-
-        use_cores(threads)

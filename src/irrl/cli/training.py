@@ -12,9 +12,10 @@ from cyclopts import Parameter
 from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
+from irrl.references import resolve
 from irrl.seeds import folders_of_seeds
 from irrl.settings import recorded
-from irrl.task import Task, resolve
+from irrl.task import Task
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
@@ -41,6 +42,22 @@ class TrainFlags:
     """send metrics to Weights & Biases too (offline unless logged in)"""
 
 
+def prepare(task: Task, threads: int | None) -> None:
+    """See to it that a task's packages are there, and that JAX takes so many cores, before it is used.
+
+    Raises:
+        UserError: a package is missing, or `threads` is not positive.
+    """
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads is {threads}; it must be at least 1")
+    if task.extra is not None:
+        import_extra(*task.extra)
+    if task.threads_share == "batch":
+        from irrl.devices import use_cores
+
+        use_cores(threads)
+
+
 class Trainings:
     """The runs that one command trains: one setting, seed by seed."""
 
@@ -60,8 +77,6 @@ class Trainings:
             raise UserError(f"--resume {flags.resume} goes with a single seed: leave out --seeds")
         if flags.wandb and flags.seeds > 1 and task.threads_share == "seeds":
             raise UserError("--wandb follows one run at a time: leave out --seeds")
-        if flags.threads is not None and flags.threads < 1:
-            raise UserError(f"--threads is {flags.threads}; it must be at least 1")
 
     def train(self) -> int:
         """Train those that are not over; the exit status.
@@ -70,17 +85,12 @@ class Trainings:
             UserError: of the config, a folder or a package; nothing is left behind.
         """
         task, flags = self._task, self._flags
-        if task.extra is not None:
-            import_extra(*task.extra)
+        prepare(task, flags.threads)
         if flags.tensorboard:
             import_extra("tensorboardX", "tensorboard")
         if flags.wandb:
             import_extra("wandb", "wandb")
-        if task.threads_share == "batch":
-            from irrl.devices import use_cores
-
-            use_cores(flags.threads)
-        else:
+        if task.threads_share == "seeds":
             # Tables need no accelerator, and should not take hold of one.
             os.environ.setdefault("JAX_PLATFORMS", "cpu")
         for folder in self._configs:

@@ -1,6 +1,5 @@
 """The authors' released checkpoints of the recurrent attention model, turned into ours."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from irrl.digits.network import Params, initial_params
 from irrl.errors import UserError, warn
 from irrl.recurrent import Linear
 from irrl.run import DiskRun, Plan
+from irrl.settings import recorded
 from irrl.torch_file import read_torch_file
 
 LAYERS = {
@@ -68,7 +68,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
     arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
 
     def write(folder: Path) -> None:
-        with DiskRun.open(folder, Plan("digits", dataclasses.asdict(config)), resume="never") as run:
+        with DiskRun.open(folder, Plan("digits", recorded(config)), resume="never") as run:
             run.save(arrays, state, best=True, keep=False)
 
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from irrl import rewards
-from irrl.checkpoint import Checkpoint, unflatten
+from irrl.checkpoint import Checkpoint, check_task, unflatten
 from irrl.errors import UserError
 from irrl.settings import config_from
 from irrl.skills.config import Config
@@ -64,8 +64,7 @@ def restored(saved: Checkpoint) -> Trained:
     Raises:
         UserError: as for `restored_agent`.
     """
-    if saved.state.get("task") != "skills":
-        raise UserError("not a checkpoint of the task skills")
+    check_task(saved, "skills")
     config = config_from(Config, saved.state.get("config"), "its config")
     rooms, iteration = rooms_of(config.rooms), saved.state.get("iteration")
     if not isinstance(iteration, int) or iteration < 0:

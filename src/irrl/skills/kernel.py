@@ -25,8 +25,8 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
 def compiled(function: Callable) -> Callable:
     """Decorate a function of the kernel; compiled code stays on the disk."""
-    # Inlined, all of an iteration is one piece of code. Else the first start, which compiles, would call other copies of
-    # the small functions than later ones, which find the code on the disk: these copies sum in another order.
+    # Inlined, all of an iteration is one piece of code. Else the first start, which compiles, would call other copies
+    # of the small functions than later ones, which find the code on the disk: these copies sum in another order.
     options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
     # What wraps a function to check its types is not for Numba.
     return kept(njit(**options)(inspect.unwrap(function)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 SETTINGS = {
-    "data": "fixed", "train_size": 300, "test_size": 100, "canvas": 16, "distractors": 1, "distractor_size": 3,
+    "data": "fresh", "train_size": 300, "test_size": 100, "canvas": 16, "distractors": 1, "distractor_size": 3,
     "patch": 8, "glimpses": 3, "sensor_units": 16, "hidden_units": 32, "locator_units": 8, "batch": 32,
     "learning_rate": 3e-3, "seed": 1,
 }  # fmt: skip
@@ -19,9 +19,9 @@ def flags_of(settings: dict) -> list[str]:
 
 FLAGS = flags_of(SETTINGS)
 FASTER = {
-    "data": "fresh", "spread_epochs": 5, "decay_epochs": 9, "credit": "every", "discount": 0.8, "optimizer": "muon",
-    "baseline": "label", "sensor_location": "ink", "encoding": "film", "locations": "relative", "policy_reads": "place",
-    "policy_trains": "core", "locator_core_units": 8, "part": 8, "core": "light-gru", "core_start": "identity",
+    "spread_epochs": 5, "decay_epochs": 9, "part": 8, "credit": "every", "discount": 0.8, "optimizer": "muon",
+    "baseline": "label", "encoding": "film", "locations": "relative", "policy_trains": "core",
+    "core_start": "identity", "policy_rate": 0.3, "core": "light-gru", "sensor_location": "ink", "policy_reads": "place",
     "horizon": "infinite", "location_bias": "sweep",
 }  # fmt: skip
 """What the presets for fast learning add."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from irrl.loading import load
 
 __all__ = ["UserError", "__version__", "load", "rewards"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {"UserError": "irrl.errors", "load": "irrl.loading", "rewards": "irrl.rewards"}
 

@@ -34,17 +34,17 @@ def useful_flops(config: Config) -> int:
     trainable lies below: not under the sensor, nor under the baseline, nor under a policy that does not train the core.
     """
     units, hidden, locator = config.sensor_units, config.hidden_units, config.locator_units
-    sensor = (config.glimpse_features + config.place_features) * units
-    core = (4 if config.core == "light-gru" else 2) * hidden * hidden
-    trunk = (3 if config.encoding == "film" else 2) * units * hidden + core
-    own = config.locator_core_units
-    policy = (3 if config.policy_trains == "core" or own else 2) * config.policy_features * locator + 3 * locator * 2
-    policy += ((3 if config.policy_trains == "core" else 2) * hidden + 3 * own) * own
+    is_ours, is_fast = config.agent != "ram", config.agent == "fast"
+    told = 4 if is_fast else 2
+    sensor = (config.glimpse_features + told) * units
+    trunk = (3 if is_ours else 2) * units * hidden + (4 if is_fast else 2) * hidden * hidden
+    read = hidden + (told + config.glimpses if is_fast else 0)
+    policy = (3 if is_ours else 2) * read * locator + 3 * locator * 2
     baseline = 2 * hidden
-    if config.baseline == "label":  # a hidden layer, and the answers once more
+    if is_ours:  # a hidden layer, and the answers once more
         baseline = 2 * (hidden + CLASSES) * hidden + 4 * hidden * CLASSES
     per_glimpse = 2 * sensor + 3 * trunk + policy + baseline
-    answers = config.glimpses if config.credit == "every" else 1
+    answers = config.glimpses if is_ours else 1
     return 2 * (config.glimpses * per_glimpse + 3 * answers * hidden * CLASSES)
 
 
@@ -99,7 +99,7 @@ def measure(config: Config, rounds: int) -> dict[str, float]:
 
     per_image = useful_flops(config)
     epochs = [later - earlier for earlier, later in zip(watch.times, watch.times[1:], strict=False)]
-    canvases = config.train_size - round(config.validation_fraction * config.train_size)
+    canvases = config.train_size - config.held_out
 
     digits, rng = load_mnist(), generator(0, "canvases")
     generation = [

@@ -37,9 +37,6 @@ CASES = 500
 """That each packaged agent answers."""
 
 
-RAM8 = {name: FASTER[name] for name in list(FASTER)[1:12]} | {"scales": 2}
-
-
 def machine() -> list[str]:
     """What numbers are the same on to the last bit."""
     return [environment()["cpu"], *(f"{name} {version(name)}" for name in ("jaxlib", "numba", "numpy"))]
@@ -54,7 +51,7 @@ def trainings(mnist: Path) -> dict[str, Any]:
         "dt-ram threshold": (train_digits, DigitsConfig(**digits, model="dt-ram", stop="threshold")),
         "dt-ram bernoulli": (train_digits, DigitsConfig(**digits, model="dt-ram", reward="clipped-log")),
         "fast": (train_digits, DigitsConfig(**digits | FASTER)),
-        "ram8": (train_digits, DigitsConfig(**digits | RAM8)),
+        "ram8": (train_digits, DigitsConfig(**digits | {"agent": "ram8", "scales": 2, "decay_epochs": 9, "part": 8})),
         "skills": (train_skills, skills_preset("fast", **skills)),
         "disdain": (train_skills, skills_preset("fast", **skills, disdain=20.0, ensemble=2, reward="clipped-log")),
         "counting": (train_counting, CountingConfig(**COUNTING, episodes=64, jitter=0.3)),

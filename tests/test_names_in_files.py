@@ -15,7 +15,7 @@ from irrl.cli import main
 from irrl.counting.config import Config as CountingConfig
 from irrl.counting.network import initial_params as counting_params
 from irrl.digits.config import Config as DigitsConfig
-from irrl.digits.network import initial_params as digits_params
+from irrl.digits.networks import initial_params as digits_params
 from irrl.run import DiskRun, Plan
 from irrl.skills.config import Config as SkillsConfig
 from irrl.skills.four_rooms import rooms_of

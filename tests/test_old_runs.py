@@ -7,12 +7,13 @@ digits have beside them the row that the same version logged when it went on for
 import json
 import shutil
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from irrl.cli import main
+from irrl.settings import upgraded
+from irrl.task import find
 
 OLD = Path(__file__).parent / "old_runs"
 RUNS = sorted(folder.name for folder in OLD.iterdir())
@@ -35,10 +36,12 @@ def old(request, tmp_path):
 
 def flags(config, task):
     """Every setting that it was made with and that the preset has otherwise, as flags, but for the budget."""
-    presets = import_module(f"irrl.{task}.config").PRESETS
-    defaults = asdict(presets["fast" if task == "counting" else "paper"])
+    known = find(task)
+    defaults = asdict(known.presets[known.preset])
     name, budget = BUDGET[task]
-    settings = {key: value for key, value in config.items() if value != defaults.get(key)} | {name: budget}
+    settings = {key: value for key, value in upgraded(known.config, config).items() if value != defaults.get(key)} | {
+        name: budget
+    }
     return [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
 
 

@@ -118,8 +118,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("task", ["digits", "counting"])
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize(
+    ("task", "name"),
+    # An agent of preset paper is paid once an episode, one that counts after every image.
+    [(task, name) for task in ("digits", "counting") for name in BAD if (task, name) != ("digits", "of_a_batch")],
+)
 def test_it_is_refused_in_one_line_and_leaves_nothing(own, task, name, capsys):
     assert run(*words_of(task, own), "--reward", f"own:{name}", "--out", own / "run") == 2
     error = [line for line in capsys.readouterr().err.splitlines() if "irrl" in line or "reward" in line]

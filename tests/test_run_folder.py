@@ -148,7 +148,7 @@ def test_another_number_of_threads_is_said(tmp_path, capsys):
 
 def test_a_damaged_best_does_not_hide_a_good_last(tmp_path, capsys):
     from irrl.digits.config import Config
-    from irrl.digits.network import initial_params
+    from irrl.digits.networks import initial_params
     from irrl.keys import key
 
     config = Config(**SETTINGS)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int
 
 from irrl import checkpoint, rewards
@@ -59,6 +60,24 @@ def check_reward(
         raise
     except BaseException as error:  # of compiling or running what a user's own reward asks for
         raise UserError(f"the reward {shown(name)} fails: {reason(error)}") from error
+
+
+def step_size(first: float, steps: int) -> optax.ScalarOrSchedule:
+    """A step size that falls to a hundredth along a cosine, over `steps` steps; constant if they are 0."""
+    return optax.cosine_decay_schedule(first, steps, alpha=0.01) if steps else first
+
+
+def muon(
+    rate: optax.ScalarOrSchedule, adam_rate: optax.ScalarOrSchedule, chosen: Callable[[Any], Any]
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for chosen arrays, a step of rate 1 as long as Adam's usually are; Adam for all others.
+
+    Args:
+        chosen: parameters -> a tree like them, of `optax.contrib.MuonDimensionNumbers` or None.
+    """
+    return optax.contrib.muon(
+        rate, adam_learning_rate=adam_rate, consistent_rms=0.2, muon_weight_dimension_numbers=cast(Any, chosen)
+    )
 
 
 def check_finite(tree: Any, when: str) -> None:

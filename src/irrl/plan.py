@@ -1,7 +1,7 @@
 """What a run is asked to be, and whether what lies in a folder was asked to be the same."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ class Plan:
     """fields that may change between one start and the next"""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """what fields count as that a recorded config lacks, for it is older than they are"""
+    upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """a recorded config -> the same in today's terms"""
     unit: str = "epoch"
     """what the task counts its progress in: the name of a number in a checkpoint's state"""
 
@@ -35,7 +37,8 @@ class Plan:
             UserError: each difference is shown.
         """
         before, after = ({"task": either.get("task"), **either["config"]} for either in (recorded, self.identity))
-        before = {**self.defaults, **before} if before["task"] == after["task"] else before
+        if before["task"] == after["task"]:
+            before = {**self.defaults, **self.upgraded(before)}
         changes = [
             f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
             for name in dict.fromkeys([*before, *after])

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from irrl.errors import UserError, printable, warn
 from irrl.files import TEMPORARY_SUFFIX, check_ordinary, parse_json, read_file
 from irrl.seeds import check_single
-from irrl.settings import MOST_ROWS, config_from
+from irrl.settings import MOST_ROWS, config_from, upgraded
 
 C = TypeVar("C")
 
@@ -58,16 +58,16 @@ def read_config(folder: Path, task: str, kind: type[C]) -> C:
 
 
 def read_settings(folder: Path, task: str, kind: type) -> dict[str, Any]:
-    """The settings of the run in `folder`, to compare it with others. Those of a later irrl are kept, as text.
+    """The settings of the run in `folder`, to compare it with others. Those that this irrl has not are kept, as text.
 
     Raises:
         UserError: as for `read_config`.
     """
-    recorded = _recorded(folder, task)
+    recorded = upgraded(kind, _recorded(folder, task))
     names = {field.name for field in fields(kind)}
     known = {name: value for name, value in recorded.items() if name in names}
-    later = {printable(name)[:60]: printable(value)[:60] for name, value in recorded.items() if name not in names}
-    return asdict(config_from(kind, known, folder / "config.json")) | later
+    others = {printable(name)[:60]: printable(value)[:60] for name, value in recorded.items() if name not in names}
+    return asdict(config_from(kind, known, folder / "config.json")) | others
 
 
 def _recorded(folder: Path, task: str) -> dict[str, Any]:

@@ -33,11 +33,13 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
     """
     if not isinstance(recorded, Mapping):
         raise UserError(f"{where}: its config is a {type(recorded).__name__}, not names and values")
+    recorded = upgraded(kind, recorded)
     known = {field.name: field.type for field in dataclasses.fields(cast(Any, kind))}
     # A file holds a reward's name, and text it stays: nothing that stands in a file is imported.
     known = {name: str if wanted is AnyReward else wanted for name, wanted in known.items()}
     if unknown := sorted(set(recorded) - set(known)):
-        raise UserError(f"{where}: a setting that this version of irrl does not know: {unknown[0][:60]!r}")
+        name, value = unknown[0][:60], shortened(repr(recorded[unknown[0]]))
+        raise UserError(f"{where}: a setting that this version of irrl does not know: {name!r}, which is {value}")
     try:
         for name, value in recorded.items():
             check_type(name, value, known[name])
@@ -45,6 +47,14 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
         return kind(**{name: float(value) if known[name] is float else value for name, value in recorded.items()})
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def upgraded(kind: type, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded config in today's terms: what `kind.upgraded` makes of it, where a config class has that.
+
+    It is a static method that renames what was renamed. What it leaves and `kind` has not is refused as unknown.
+    """
+    return getattr(kind, "upgraded", dict)(recorded)
 
 
 def recorded(config: Any) -> dict[str, Any]:
@@ -59,6 +69,11 @@ def recorded(config: Any) -> dict[str, Any]:
 
         config = dataclasses.replace(config, reward=name_of(reward))
     return dataclasses.asdict(config)
+
+
+def part(kind: type[C], config: Any) -> C:
+    """The fields that a config inherits from `kind`, as a value of their own."""
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cast(Any, kind))})
 
 
 def check_types(config: Any) -> None:

@@ -93,7 +93,7 @@ class Task:
     """what it is, a sentence"""
     config: type
     """a frozen dataclass with a default for each field, among them `reward` and `seed`; a field's docstring is its
-    flag's help"""
+    flag's help. Where settings were renamed, it has a static method `upgraded` (`irrl.settings`)"""
     presets: Mapping[str, Any]
     """configs by name"""
     preset: str

@@ -15,7 +15,7 @@ from irrl.checkpoint import flatten
 from irrl.cli import main
 from irrl.digits.config import Config
 from irrl.digits.data import Canvases
-from irrl.digits.network import initial_params
+from irrl.digits.networks import initial_params
 from irrl.digits.noise import answers, checkpoints, fragility, stage, violins
 from irrl.digits.source import canvases_for_testing
 from irrl.noise import POSTERIOR_EDGES

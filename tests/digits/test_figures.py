@@ -93,11 +93,11 @@ def test_a_label_says_only_what_differs(tmp_path, runs):
 
 
 def test_runs_of_several_presets_are_told_apart_by_the_preset_and_what_was_changed_in_it(tmp_path, runs):
-    settings = dataclasses.asdict(preset("fast", reward="accuracy", discount=0.9))
+    settings = dataclasses.asdict(preset("fast", reward="accuracy", location_std=0.1))
     fast = write_run(tmp_path / "fast", constant(0.7), **settings)
     assert [group.label for group in groups_of([runs[2], fast])] == [
         "accuracy, preset paper",
-        "accuracy, preset fast, discount 0.9",
+        "accuracy, preset fast, location_std 0.1",
     ]
 
 

@@ -15,15 +15,15 @@ from irrl.digits.glimpse import PIXEL_MEAN, PIXEL_STD, glimpses, pyramid
 CANVAS = (10 * np.arange(8)[:, None] + np.arange(8)).astype(np.uint16)
 
 
-@partial(jax.jit, static_argnames=("patch", "scales", "scale_factor"))
-def look(canvases, locations, patch, scales=1, scale_factor=2):
-    pooled = pyramid(canvases, scales=scales, scale_factor=scale_factor)
-    return glimpses(pooled, locations, canvas=canvases.shape[-1], patch=patch, scale_factor=scale_factor)
+@partial(jax.jit, static_argnames=("patch", "scales"))
+def look(canvases, locations, patch, scales=1):
+    pooled = pyramid(canvases, scales=scales)
+    return glimpses(pooled, locations, patch=patch)
 
 
-def levels(location, patch, scales=1, scale_factor=2, canvas=CANVAS):
+def levels(location, patch, scales=1, canvas=CANVAS):
     """The glimpse at one location, back in pixel levels; outside the canvas NaN."""
-    seen = look(jnp.asarray(canvas[None]), jnp.asarray([location], jnp.float32), patch, scales, scale_factor)
+    seen = look(jnp.asarray(canvas[None]), jnp.asarray([location], jnp.float32), patch, scales)
     seen = np.asarray(seen).reshape(scales, patch, patch)
     return np.where(seen == 0, np.nan, (seen * PIXEL_STD + PIXEL_MEAN) * 256)
 
@@ -81,18 +81,18 @@ def test_pooling_counts_pixels_outside_as_the_mean_pixel():
     np.testing.assert_allclose(edge[1], [7.5, 9.5], rtol=1e-3)
 
 
-def test_scale_factor_three():
-    coarse = levels((0, 0), 2, scales=2, scale_factor=3)[1]
-    # Side 6: rows and columns 1 to 6 in blocks of nine; the middle of the first is row 2, column 2.
-    np.testing.assert_allclose(coarse, [[22, 25], [52, 55]], rtol=1e-4)
+def test_the_third_scale_is_four_times_as_wide():
+    coarse = levels((0, 0), 2, scales=3)[2]
+    # Side 8: the whole canvas in blocks of 4x4; the middle of the first is row 1.5, column 1.5.
+    np.testing.assert_allclose(coarse, [[16.5, 20.5], [56.5, 60.5]], rtol=1e-4)
 
 
 def test_pooling_across_the_edge_mixes_pixels_with_zeros_outside():
-    # Side 6 round (7, 4): columns 4 to 9 in blocks of three, so the second block has one column inside, column 7.
-    coarse = look(jnp.asarray(CANVAS[None]), jnp.asarray([[0.75, 0.0]]), 2, 2, 3)[0].reshape(2, 2, 2)[1]
+    # Side 4 round (7, 4): columns 5 to 8 in blocks of two, so the second block has one column inside, column 7.
+    coarse = look(jnp.asarray(CANVAS[None]), jnp.asarray([[0.75, 0.0]]), 2, 2)[0].reshape(2, 2, 2)[1]
     pixels = (CANVAS / 256 - PIXEL_MEAN) / PIXEL_STD
-    expected = [[pixels[1:4, 4:7].sum(), pixels[1:4, 7].sum()], [pixels[4:7, 4:7].sum(), pixels[4:7, 7].sum()]]
-    np.testing.assert_allclose(coarse, np.array(expected) / 9, rtol=1e-5)
+    expected = [[pixels[2:4, 5:7].sum(), pixels[2:4, 7].sum()], [pixels[4:6, 5:7].sum(), pixels[4:6, 7].sum()]]
+    np.testing.assert_allclose(coarse, np.array(expected) / 4, rtol=1e-5)
 
 
 def test_every_row_looks_at_its_own_canvas_and_place():

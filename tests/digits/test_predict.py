@@ -17,7 +17,7 @@ from irrl.cli import main
 from irrl.digits.config import Config
 from irrl.digits.data import load_mnist
 from irrl.digits.draw import FIRST, LAST
-from irrl.digits.network import initial_params
+from irrl.digits.networks import initial_params
 from irrl.digits.picture import canvas_of, canvases_of
 from irrl.errors import UserError
 from tiny import SETTINGS

@@ -18,10 +18,10 @@ import pytest
 
 from irrl.digits.config import preset
 from irrl.digits.data import load_mnist, published
+from irrl.digits.episode import Noise
 from irrl.digits.importer import LAYERS, params_of
-from irrl.digits.model import Draws, rollout
-from irrl.digits.network import Linear, Params
-from irrl.digits.train import loss
+from irrl.digits.ram import Params, loss, rollout
+from irrl.recurrent import Linear
 from irrl.returns import reinforce_with_baseline
 from irrl.torch_file import read_torch_file
 
@@ -54,8 +54,8 @@ def batch():
 def losses_and_gradients(params, batch, config):
     images, labels, first, steps = batch
     steps = steps[: config.most_glimpses].swapaxes(0, 1)
-    draws = Draws(jnp.array(first), jnp.array(steps), jnp.full(steps.shape[:2], 0.5))
-    rolled = rollout(params, jnp.array(images), jnp.arange(BATCH), draws, config)
+    noise = Noise(jnp.array(first), jnp.array(steps), jnp.full(steps.shape[:2], 0.5))
+    rolled = rollout(params, jnp.array(images), jnp.arange(BATCH), noise, config)
     gradients, sums = jax.grad(loss, has_aux=True)(params, rolled, jnp.array(labels), jnp.ones(BATCH), config)
     mean = {name: float(total) / BATCH for name, total in sums._asdict().items()}
     found = {
@@ -167,7 +167,7 @@ def test_dt_ram_with_the_authors_baseline(batch, reward, monkeypatch):
         errors = jnp.where(acting, (baselines - returns) ** 2, 0)[:-1]
         return policy_loss, errors.sum() * BATCH / acting_in_all
 
-    monkeypatch.setattr("irrl.digits.train.reinforce_with_baseline", pooled)
+    monkeypatch.setattr("irrl.digits.ram.reinforce_with_baseline", pooled)
     found, gradients = dt_ram(batch, reward)
     assert (found["stop_times"], found["correct"]) == (reference["stop_times"], reference["correct"])
     assert_same_losses(found, reference, LOSSES)

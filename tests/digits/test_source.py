@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from irrl.digits.config import Config
+from irrl.digits.config import Config, preset
 from irrl.digits.source import Source, canvases_for_testing
 from irrl.errors import UserError
 from tiny import SETTINGS, write_mnist
@@ -20,15 +20,26 @@ def with_(config, **changes):
     return dataclasses.replace(config, **changes)
 
 
-@pytest.mark.parametrize("data", ["fixed", "fresh"])
-def test_an_epoch_shows_every_training_canvas_once_and_fills_up_without_weight(config, data):
-    source = Source(with_(config, data=data))
+def test_an_epoch_shows_every_training_canvas_once_and_fills_up_without_weight(config):
+    source = Source(config)
     epoch = source.epoch(1)
     assert epoch.order.shape == epoch.weights.shape == (source.steps_per_epoch, 32) == (9, 32)
     shown = np.asarray(epoch.order)[np.asarray(epoch.weights) > 0]
     assert len(shown) == len(set(shown.tolist())) == 270
     assert np.asarray(epoch.weights).sum() == 270
     assert np.asarray(epoch.weights)[:-1].all()
+
+
+def test_the_published_canvases_are_shown_once_an_epoch_but_for_the_tenth_that_is_held_out():
+    source = Source(preset("paper"))
+    first, second = (source.epoch(number) for number in (1, 2))
+    rows = [np.asarray(epoch.order)[np.asarray(epoch.weights) > 0] for epoch in (first, second)]
+    assert len(set(rows[0].tolist())) == 54_000 and not np.array_equal(*rows)
+    assert set(rows[0].tolist()) == set(rows[1].tolist())
+    assert first.canvases is second.canvases
+    held_out = np.setdiff1d(np.arange(60_000), rows[0])
+    np.testing.assert_array_equal(np.asarray(first.labels)[held_out], source.validation.labels)
+    np.testing.assert_array_equal(np.asarray(first.canvases[held_out[:9]]), source.validation.images[:9])
 
 
 def test_validation_canvases_are_held_out(config):
@@ -69,8 +80,8 @@ def test_the_seed_decides_the_training_canvases_but_not_the_canvases_for_testing
 
 
 def test_too_few_canvases_are_refused(config):
-    with pytest.raises(UserError, match="at least 1"):
-        Source(with_(config, train_size=4))
+    with pytest.raises(UserError, match="at least 6"):
+        with_(config, train_size=4)
 
 
 def test_digits_spread_epoch_by_epoch_and_are_validated_where_they_should_lie(config):

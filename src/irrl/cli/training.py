@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from irrl.errors import UserError, say
 from irrl.extras import import_extra
 from irrl.references import resolve
 from irrl.seeds import folders_of_seeds
-from irrl.settings import recorded
+from irrl.settings import recorded, upgraded
 from irrl.task import Task
 
 if TYPE_CHECKING:
@@ -190,4 +191,5 @@ class Trainings:
         task, config = self._task, self._configs[folder]
         defaults = recorded(type(config)())
         settings = recorded(config)
-        return Plan(task.name, settings, task.free | set(task.idle(settings)), defaults, task.progress.unit)
+        free = task.free | set(task.idle(settings))
+        return Plan(task.name, settings, free, defaults, partial(upgraded, task.config), task.progress.unit)

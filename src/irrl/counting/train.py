@@ -20,7 +20,7 @@ from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
 from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
 from irrl.engine.loop import Learner, Pace, Schedule, learn
-from irrl.learning import check_finite, means, zero_sums
+from irrl.learning import check_finite, means, muon, step_size, zero_sums
 from irrl.run import MemoryRun, Run
 
 Row = int | Int[Array, ""]
@@ -56,18 +56,8 @@ class TrainState(NamedTuple):
 
 def optimizer(config: Config) -> optax.GradientTransformation:
     """Adam, and Muon for weights between two hidden layers; step sizes constant or falling along a cosine."""
-
-    def rate(factor: float = 1.0) -> optax.ScalarOrSchedule:
-        first = factor * config.learning_rate
-        steps = config.decay_episodes // config.batch
-        return optax.cosine_decay_schedule(first, steps, alpha=0.01) if steps else first
-
-    return optax.contrib.muon(
-        rate(config.muon_rate),
-        adam_learning_rate=rate(),
-        consistent_rms=0.2,  # a step as long as Adam's usually are
-        muon_weight_dimension_numbers=cast(Any, _of_muon),
-    )
+    first, steps = config.learning_rate, config.decay_episodes // config.batch
+    return muon(step_size(config.muon_rate * first, steps), step_size(first, steps), _of_muon)
 
 
 def _of_muon(params: Params) -> Params:

@@ -131,8 +131,8 @@ def look(
     """Let the agent look at each canvas; `seed` draws the first glimpses. A label is None where nobody knows it."""
     config = agent.config
     log_probs, gazes, used = agent.predict(images, seed=seed)
-    pooled = pyramid(jnp.asarray(images), scales=config.scales, scale_factor=config.scale_factor)
-    see = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
+    pooled = pyramid(jnp.asarray(images), scales=config.scales)
+    see = partial(glimpses, pooled, patch=config.patch)
     features = np.asarray(jax.jit(jax.vmap(see, in_axes=1, out_axes=1))(gazes))
     seen = features.reshape(*gazes.shape[:2], config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
     gazed = zip(images, labels, np.exp(log_probs), gazes, seen, used, strict=True)
@@ -145,7 +145,7 @@ def look(
 def squares(locations: Float[np.ndarray, "glimpses 2"], config: Config) -> Int[np.ndarray, "glimpses scales 3"]:
     """The squares that `glimpses` cuts at `locations` in [-1, 1]: (x, y) of the top left pixel, and side."""
     centres = (0.5 * (locations + 1) * config.canvas).astype(int)
-    sides = [config.patch * config.scale_factor**scale for scale in range(config.scales)]
+    sides = [config.patch * 2**scale for scale in range(config.scales)]
     return np.stack([np.c_[centres - side // 2, np.full(len(centres), side)] for side in sides], axis=1)
 
 

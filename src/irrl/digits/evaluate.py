@@ -14,13 +14,14 @@ from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 from irrl import keys
 from irrl.checkpoint import Checkpoint
 from irrl.devices import AXIS, in_32_bits, mesh, on_every
-from irrl.digits.config import Config
+from irrl.digits.config import AgentConfig, Config
 from irrl.digits.data import Canvases
-from irrl.digits.model import draw, rollout
-from irrl.digits.network import Params, discriminator_log_probs, initial_params
+from irrl.digits.episode import discriminator_log_probs, sample_noise
+from irrl.digits.networks import Params, initial_params, network_of
 from irrl.errors import UserError
 from irrl.learning import check_answers, restored
 from irrl.loading import load_own
+from irrl.settings import part
 
 BATCH = 1000
 """Canvases evaluated at once. Fixed, for the first glimpses are drawn batch by batch."""
@@ -43,10 +44,10 @@ class Predictions(NamedTuple):
 
 @partial(jax.jit, static_argnames="config")
 def _predict_batch(
-    params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: Config
+    params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: AgentConfig
 ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"], Int[Array, "batch"]]:
-    def answer(params, canvases, draws):
-        rolled = rollout(params, canvases, jnp.arange(len(canvases)), draws, config)
+    def answer(params, canvases, noise):
+        rolled = network_of(config).rollout(params, canvases, jnp.arange(len(canvases)), noise, config)
         answered = rolled.hidden[rolled.stop_time, jnp.arange(len(canvases))]
         return discriminator_log_probs(params, answered), rolled.locations.swapaxes(0, 1), rolled.stop_time + 1
 
@@ -54,20 +55,21 @@ def _predict_batch(
     split = jax.shard_map(
         answer, mesh=mesh(BATCH), in_specs=(everywhere, shared, shared), out_specs=shared, check_vma=False
     )
-    return split(params, canvases, draw(config, BATCH, key=key, explore=False))
+    return split(params, canvases, sample_noise(config, BATCH, key=key, explore=False))
 
 
 @in_32_bits
 def predict(
-    params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: Config, *, seed: int
+    params: Params, canvases: UInt16[np.ndarray, "images canvas canvas"], config: AgentConfig, *, seed: int
 ) -> Predictions:
     """Let the agent look at each canvas, taking the policy's mean location; `seed` draws the first glimpses."""
+    config = part(AgentConfig, config)  # as a key of compiled programs
     params = on_every(mesh(BATCH), params)  # they may have been trained on fewer devices
     parts = []
     for number, start in enumerate(range(0, len(canvases), BATCH)):
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
-        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config.program)
+        outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
         parts.append([np.asarray(output)[: len(batch)] for output in outputs])
     found = Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     check_answers(found.log_probs)
@@ -80,6 +82,7 @@ class Agent:
 
     config: Config
     params: Params
+    """weights: `irrl.digits.ram.Params`, or of `irrl.digits.fast`"""
     trained_on: str = ""
     """`Mnist.digest` of the user's own digits it was trained on; empty for the packaged ones, or if nobody noted it"""
 

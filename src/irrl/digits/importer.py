@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from irrl import checkpoint, files
 from irrl.digits.config import Config, preset
-from irrl.digits.network import Params, initial_params
+from irrl.digits.ram import Params, initial_params
 from irrl.errors import UserError, warn
 from irrl.recurrent import Linear
 from irrl.run import DiskRun, Plan
@@ -62,8 +62,7 @@ def import_checkpoint(file: Path, out: Path) -> dict[str, Any]:
         params = params_of(saved["model_state"], config)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    trained_on = config.train_size - round(config.validation_fraction * config.train_size)
-    steps = epoch * -(-trained_on // config.batch)
+    steps = epoch * -(-(config.train_size - config.held_out) // config.batch)
     state = {"step": steps, "epoch": epoch, "best": best / 100, "best_valid_acc": best}
     arrays = {f"params.{name}": array for name, array in checkpoint.flatten(params).items()}
 

@@ -19,11 +19,10 @@ from matplotlib.patches import Patch
 from irrl import rewards
 from irrl.checkpoint import Checkpoint
 from irrl.devices import in_32_bits
-from irrl.digits.config import Config
+from irrl.digits.config import AgentConfig, Config
 from irrl.digits.data import CLASSES, Canvases
 from irrl.digits.evaluate import BATCH, Agent, load_agent, restored_agent
-from irrl.digits.glimpse import glimpses, pyramid
-from irrl.digits.network import Params, discriminator_log_probs, perceive
+from irrl.digits.networks import Params, judge_canvases
 from irrl.digits.source import Split, canvases_for
 from irrl.errors import UserError
 from irrl.figures import check_picture, colors_of, drawable, write_figure, write_picture
@@ -32,6 +31,7 @@ from irrl.loading import read_agent
 from irrl.noise import Moments, RewardNoise, compare, target_probability
 from irrl.rewards import Clipped, Reward, SignedAccuracy
 from irrl.run_folder import kept_checkpoints
+from irrl.settings import part
 
 REWARDS = (
     *("log", "box-cox:0.5", "linear", "clipped-log", "clipped-box-cox:0.5", "clipped-linear"),
@@ -184,10 +184,10 @@ def answers(
     taken: Int[np.ndarray, "images"],
 ) -> Float[np.ndarray, "images classes"]:
     """The agent's log q(. | tau) over the first `taken` glimpses at given locations, whoever chose them."""
-    program = agent.config.program
+    config = part(AgentConfig, agent.config)
     parts = [slice(start, start + BATCH) for start in range(0, len(canvases), BATCH)]
     return np.concatenate(
-        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], program)) for at in parts]
+        [np.asarray(_answers(agent.params, canvases[at], locations[at], taken[at], config)) for at in parts]
     )
 
 
@@ -197,13 +197,10 @@ def _answers(
     canvases: UInt16[Array, "batch canvas canvas"],
     locations: Float[Array, "batch glimpses 2"],
     taken: Int[Array, "batch"],
-    config: Config,
+    config: AgentConfig,
 ) -> Float[Array, "batch classes"]:
-    pooled = pyramid(canvases, scales=config.scales, scale_factor=config.scale_factor)
-    look = partial(glimpses, pooled, canvas=config.canvas, patch=config.patch, scale_factor=config.scale_factor)
-    places = locations.swapaxes(0, 1)
-    hidden = perceive(params, jax.lax.map(look, places), places, config.patch)
-    return discriminator_log_probs(params, hidden[taken - 1, jnp.arange(len(taken))])
+    judged = judge_canvases(params, canvases, locations.swapaxes(0, 1), config)
+    return judged[taken - 1, jnp.arange(len(taken))]
 
 
 def summary(stage: Stage) -> dict[str, Any]:
@@ -348,7 +345,7 @@ def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: P
     """Each agent's canvases, the first `cases` of them; agents that differ in other things share theirs."""
     fields = ("data", "mnist", "canvas", "distractors", "distractor_size", "test_size")
     if split == "validation":
-        fields += ("train_size", "validation_fraction", "seed")
+        fields += ("train_size", "seed")
     kinds = [(agent.trained_on, *(getattr(agent.config, name) for name in fields)) for agent in agents]
     sets: dict[tuple, Canvases] = {}
     for kind, agent in zip(kinds, agents, strict=True):

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int, UInt16
 
 from irrl import keys
 from irrl.devices import mesh, on_every
-from irrl.digits.config import Config
+from irrl.digits.config import CanvasConfig, Config
 from irrl.digits.data import CLASSES, Canvases, Mnist, cluttered, is_of_mnists_size, load_mnist, published
 from irrl.digits.evaluate import Agent
-from irrl.errors import UserError, warn
+from irrl.errors import warn
 
 Split = Literal["test", "validation"]
 
@@ -34,31 +34,22 @@ class Epoch(NamedTuple):
 class Source:
     """Training canvases epoch by epoch, and the held-out ones; everything drawn from `config.seed`.
 
-    A share `validation_fraction` of the training canvases (fixed, published) or training digits (fresh) is held out.
+    A tenth of the training canvases (published) or of the training digits (fresh) is held out.
     """
 
     def __init__(self, config: Config, mnist: Mnist | None = None):
         self.config = config
         self.mnist = mnist or mnist_of(config)
         self._mesh = mesh(config.batch)
-        held_out = round(config.validation_fraction * config.train_size)
-        self.size = config.train_size - held_out
+        self.size = config.train_size - config.held_out
         """canvases an epoch"""
-        if self.size < 1 or held_out < 1:
-            raise UserError(
-                f"--train-size {config.train_size} with --validation-fraction {config.validation_fraction} leaves "
-                f"{self.size} canvases to train on and {held_out} to validate on; both must be at least 1"
-            )
-        self._is_fresh = config.data in ("fresh", "published-fresh")
-        if self._is_fresh:
+        if config.is_fresh:
             self._digits, held_out_digits = self._split(len(self.mnist.train_images))
-            self.validation = self._draw(held_out_digits, held_out, epoch=0)
+            self.validation = self._draw(held_out_digits, config.held_out, epoch=0)
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="canvases")
             self._prepared: tuple[int, Future[Canvases]] | None = None
         else:
-            everything = (
-                published(self.mnist)[0] if config.data == "published" else self._draw(None, config.train_size, 0)
-            )
+            everything = published(self.mnist)[0]
             self._rows, validation_rows = self._split(config.train_size)
             self.validation = Canvases(everything.images[validation_rows], everything.labels[validation_rows])
             self._on_devices = on_every(self._mesh, everything)
@@ -72,7 +63,7 @@ class Source:
         """The canvases of epoch `number`, from 1, in the order drawn for it."""
         batch, steps = self.config.batch, self.steps_per_epoch
         shuffled = keys.generator(self.config.seed, "order", number).permutation(self.size)
-        if self._is_fresh:
+        if self.config.is_fresh:
             fresh = self._fresh(number)
             canvases, labels = on_every(self._mesh, fresh)
         else:
@@ -86,14 +77,12 @@ class Source:
 
     def _split(self, count: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "held_out"]]:
         shuffled = keys.generator(self.config.seed, "split").permutation(count)
-        held_out = max(1, round(self.config.validation_fraction * count))  # a folder of few digits must work too
+        held_out = max(1, round(0.1 * count))  # a folder of few digits must work too
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
 
-    def _draw(self, digits: Int[np.ndarray, "digits"] | None, count: int, epoch: int, spread: float = 1.0) -> Canvases:
-        """`count` canvases that show only the training digits with the given indices (None: any)."""
-        images, labels = self.mnist.train_images, self.mnist.train_labels
-        if digits is not None:
-            images, labels = images[digits], labels[digits]
+    def _draw(self, digits: Int[np.ndarray, "digits"], count: int, epoch: int, spread: float = 1.0) -> Canvases:
+        """`count` canvases that show only the training digits with the given indices."""
+        images, labels = self.mnist.train_images[digits], self.mnist.train_labels[digits]
         rng = keys.generator(self.config.seed, "canvases", epoch)
         return cluttered(images, labels, count, rng, **_clutter(self.config), spread=spread)
 
@@ -112,13 +101,13 @@ class Source:
         return canvases
 
 
-def canvases_for_testing(config: Config, mnist: Mnist | None = None) -> Canvases:
+def canvases_for_testing(config: CanvasConfig, mnist: Mnist | None = None) -> Canvases:
     """The test canvases: the same for every seed.
 
     Those of a run on published canvases are the published ones, or like them if its digits are not as many as MNIST's.
     """
     mnist = mnist or mnist_of(config)
-    if config.data.startswith("published") and is_of_mnists_size(mnist):
+    if config.is_published and is_of_mnists_size(mnist):
         return published(mnist)[1]
     rng = keys.generator(TEST_SEED, "test canvases")
     return cluttered(mnist.test_images, mnist.test_labels, config.test_size, rng, **_clutter(config))
@@ -141,7 +130,7 @@ def canvases_for(agent: Agent, split: Split, folder: Path | None = None) -> Canv
     return canvases_for_testing(config, mnist) if split == "test" else Source(config, mnist).validation
 
 
-def warn_of_prior(config: Config, mnist: Mnist) -> None:
+def warn_of_prior(config: CanvasConfig, mnist: Mnist) -> None:
     """Say so, once, if classes are far from equally frequent, as every reward takes them to be.
 
     MNIST's own are not quite (9.0 to 11.2 %), and the paper's rewards take 1/10 nevertheless.
@@ -160,12 +149,12 @@ def _warn_once(message: str) -> None:
     warn(message)
 
 
-def mnist_of(config: Config) -> Mnist:
+def mnist_of(config: CanvasConfig) -> Mnist:
     """The digits that a config names."""
     return load_mnist(Path(config.mnist) if config.mnist else None)
 
 
-def _clutter(config: Config) -> dict[str, Any]:
-    placement = "published" if config.data.startswith("published") else "uniform"
+def _clutter(config: CanvasConfig) -> dict[str, Any]:
+    placement = "published" if config.is_published else "uniform"
     sizes = {"canvas": config.canvas, "distractors": config.distractors, "distractor_size": config.distractor_size}
     return sizes | {"placement": placement}

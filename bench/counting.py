@@ -31,7 +31,7 @@ from irrl.counting.network import find, initial_params
 from irrl.counting.scene import draw_scenes
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import Round
-from irrl.counting.train import initial_state, train_steps
+from irrl.counting.training import initial_state, train_steps
 
 EIGHT = {"counts": "0,0,1", "distractors_least": 6, "distractors_most": 6}
 """Cubes on the table."""

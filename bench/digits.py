@@ -18,7 +18,7 @@ from irrl.devices import mesh, on_every, use_cores
 from irrl.digits.config import Config, preset
 from irrl.digits.data import CLASSES, cluttered, load_mnist
 from irrl.digits.source import Source
-from irrl.digits.train import initial_state, train, train_steps
+from irrl.digits.training import initial_state, train, train_steps
 from irrl.keys import generator
 from irrl.run import MemoryRun
 

@@ -19,7 +19,7 @@ from irrl.skills import kernel
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
 from irrl.skills.paid import compile_reward
-from irrl.skills.train import initial_tables, kernel_settings
+from irrl.skills.training import initial_tables, kernel_settings
 
 # Numba would keep code compiled from an older kernel, for it looks for changes in this file only.
 not_cached = njit(nogil=True, fastmath=kernel.FASTMATH, error_model="numpy")

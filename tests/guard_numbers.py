@@ -20,14 +20,14 @@ from irrl import checkpoint
 from irrl.comparison import compare, groups_of
 from irrl.counting.config import Config as CountingConfig
 from irrl.counting.source import scenes_for_testing
-from irrl.counting.train import train as train_counting
+from irrl.counting.training import train as train_counting
 from irrl.digits.config import Config as DigitsConfig
 from irrl.digits.data import load_mnist, published
-from irrl.digits.train import train as train_digits
+from irrl.digits.training import train as train_digits
 from irrl.provenance import environment
 from irrl.run import MemoryRun
 from irrl.skills.config import preset as skills_preset
-from irrl.skills.train import train as train_skills
+from irrl.skills.training import train as train_skills
 from irrl.task import find
 from tiny import COUNTING, FASTER, SETTINGS, write_mnist
 

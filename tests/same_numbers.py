@@ -19,17 +19,17 @@ import numpy as np
 
 import irrl
 from irrl import checkpoint
-from irrl.counting import train as counting
+from irrl.counting import training as counting
 from irrl.counting.config import Config as CountingConfig
 from irrl.counting.scene import prospects
 from irrl.counting.source import Source as CountingSource
 from irrl.counting.source import scenes_for_testing
-from irrl.digits import train as digits
+from irrl.digits import training as digits
 from irrl.digits.config import Config as DigitsConfig
 from irrl.digits.data import load_mnist, published
 from irrl.digits.source import Source as DigitsSource
 from irrl.run import MemoryRun
-from irrl.skills import train as skills
+from irrl.skills import training as skills
 from irrl.skills.config import Config as SkillsConfig
 from tiny import COUNTING, FASTER, SETTINGS
 

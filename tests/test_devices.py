@@ -18,18 +18,17 @@ from irrl.devices import mesh, use_cores
 use_cores(int(sys.argv[1]))
 import jax
 from irrl.digits.config import Config
-from irrl.digits.evaluate import predict
 from irrl.digits.source import canvases_for_testing
-from irrl.digits.train import train
+from irrl.digits.training import train
 config = Config(**json.loads(sys.argv[2]))
-params = train(config)
-predictions = predict(params, canvases_for_testing(config).images, config, seed=0)
+agent = train(config)
+predictions = agent.predict(canvases_for_testing(config).images)
 tasks = '/proc/self/task'  # on Linux
 names = [open(f'{tasks}/{task}/comm').read() for task in (os.listdir(tasks) if os.path.exists(tasks) else [])]
 print(json.dumps({
     "devices": len(jax.devices()), "used": mesh(config.batch).size,
     "threads": sum("XLAEigen" in name for name in names),
-    "weights": [leaf.tolist() for leaf in jax.tree.leaves(params)], "log_probs": predictions.log_probs.tolist(),
+    "weights": [leaf.tolist() for leaf in jax.tree.leaves(agent.params)], "log_probs": predictions.log_probs.tolist(),
 }))
 """
 

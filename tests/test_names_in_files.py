@@ -19,7 +19,7 @@ from irrl.digits.networks import initial_params as digits_params
 from irrl.run import DiskRun, Plan
 from irrl.skills.config import Config as SkillsConfig
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.train import initial_tables, measured
+from irrl.skills.training import initial_tables, measured
 from tiny import COUNTING, SETTINGS, write_mnist
 
 EVIL = """

@@ -156,7 +156,7 @@ def test_digits_noise_refuses_it_before_networks_are_asked(own, name, capsys, mo
 
 def test_a_reward_that_fails_later_is_still_one_line(own):
     from irrl.digits.config import Config
-    from irrl.digits.train import train
+    from irrl.digits.training import train
 
     config = Config(**SETTINGS, mnist=str(write_mnist(own / "mnist")), reward="own:Late", epochs=1)
     with pytest.raises(UserError, match="the reward 'own:Late' fails: SystemExit: enough"):

@@ -16,18 +16,18 @@ import pytest
 from irrl import rewards
 from irrl.cli import main
 from irrl.counting import config as counting_config
-from irrl.counting import train as counting_train
+from irrl.counting import training as counting_train
 from irrl.devices import AXIS
 from irrl.digits import config as digits_config
 from irrl.digits import ram
-from irrl.digits import train as digits_train
+from irrl.digits import training as digits_train
 from irrl.errors import UserError
 from irrl.rewards import Accuracy, Clipped, GeneralisedReward, Linear, SignedAccuracy
 from irrl.run import DiskRun, MemoryRun, Plan
 from irrl.settings import config_from, recorded
 from irrl.skills import config as skills_config
 from irrl.skills import kernel
-from irrl.skills import train as skills_train
+from irrl.skills import training as skills_train
 from tiny import COUNTING, SETTINGS, write_mnist
 
 
@@ -99,7 +99,9 @@ def task(request, tmp_path):
 
 
 def same(ours, others):
-    return all(np.array_equal(*each) for each in zip(*(jax.tree.leaves(weights(agent)) for agent in (ours, others)), strict=True))
+    """Whether two agents' weights or tables are equal."""
+    weights = [jax.tree.leaves(getattr(agent, "params", None) or agent.tables) for agent in (ours, others)]
+    return all(np.array_equal(*each) for each in zip(*weights, strict=True))
 
 
 def test_configs_with_equal_rewards_are_equal(task):

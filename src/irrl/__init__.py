@@ -1,24 +1,88 @@
-"""Internally rewarded reinforcement learning: policies paid by a discriminator trained on their own behaviour."""
+"""Internally rewarded reinforcement learning: policies paid by a discriminator trained on their own behaviour.
 
-from importlib import import_module
+    import irrl
+
+    agent = irrl.train("digits", irrl.digits.preset("demo", epochs=2), out="runs/demo")
+    agent.test().numbers["accuracy"]
+    irrl.load("runs/demo")
+
+The tasks are packages, each with `Config`, `PRESETS`, `preset`, `train` and `Agent`.
+"""
+
 from typing import TYPE_CHECKING
 
 import irrl.forks  # noqa: F401  a fork is seen by who was there before it
+from irrl.lazy import lazily
 
 if TYPE_CHECKING:
-    from irrl import rewards
+    from irrl import counting, digits, noise, returns, rewards, skills, stats
+    from irrl.checkpoint import Checkpoint
+    from irrl.comparison import compare, groups_of
+    from irrl.engine.loop import Learner, Pace, Schedule, learn
     from irrl.errors import UserError
+    from irrl.listeners import Listener
     from irrl.loading import load
+    from irrl.plan import Plan
+    from irrl.run import DiskRun, MemoryRun, Run
+    from irrl.task import Progress, Report, Score, Task
+    from irrl.training import train
 
-__all__ = ["UserError", "__version__", "load", "rewards"]
+_HOMES = {
+    "Checkpoint": "irrl.checkpoint",
+    "DiskRun": "irrl.run",
+    "Learner": "irrl.engine.loop",
+    "Listener": "irrl.listeners",
+    "MemoryRun": "irrl.run",
+    "Pace": "irrl.engine.loop",
+    "Plan": "irrl.plan",
+    "Progress": "irrl.task",
+    "Report": "irrl.task",
+    "Run": "irrl.run",
+    "Schedule": "irrl.engine.loop",
+    "Score": "irrl.task",
+    "Task": "irrl.task",
+    "UserError": "irrl.errors",
+    "compare": "irrl.comparison",
+    "counting": "irrl.counting",
+    "digits": "irrl.digits",
+    "groups_of": "irrl.comparison",
+    "learn": "irrl.engine.loop",
+    "load": "irrl.loading",
+    "noise": "irrl.noise",
+    "returns": "irrl.returns",
+    "rewards": "irrl.rewards",
+    "skills": "irrl.skills",
+    "stats": "irrl.stats",
+    "train": "irrl.training",
+}
+__all__ = [
+    "Checkpoint",
+    "DiskRun",
+    "Learner",
+    "Listener",
+    "MemoryRun",
+    "Pace",
+    "Plan",
+    "Progress",
+    "Report",
+    "Run",
+    "Schedule",
+    "Score",
+    "Task",
+    "UserError",
+    "__version__",
+    "compare",
+    "counting",
+    "digits",
+    "groups_of",
+    "learn",
+    "load",
+    "noise",
+    "returns",
+    "rewards",
+    "skills",
+    "stats",
+    "train",
+]
 __version__ = "0.2.0"
-
-_HOME = {"UserError": "irrl.errors", "load": "irrl.loading", "rewards": "irrl.rewards"}
-
-
-def __getattr__(name: str):
-    """Import public names when they are first used: `irrl --help` must not wait for JAX."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'irrl' has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    return module if name == "rewards" else getattr(module, name)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

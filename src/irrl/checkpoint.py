@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from irrl.errors import UserError
 from irrl.files import check_ordinary, parse_json, replace_file
+from irrl.settings import recorded
 
 FORMAT = "irrl"
 VERSION = 1
@@ -50,6 +51,19 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) ->
         OSError: the file cannot be written (full disk); what stood at `path` before still stands there.
     """
     replace_file(path, encode(arrays, state))
+
+
+def save_agent(path: Path, task: str, config: Any, tree: Any, notes: Mapping[str, Any] | None = None) -> None:
+    """Write the checkpoint of a trained agent of a task, a JAX pytree, with nothing of its training but the config.
+
+    Args:
+        notes: what else its state says, JSON values by name.
+
+    Raises:
+        UserError: the config's reward has no name.
+        OSError: as for `save`.
+    """
+    save(path, flatten(tree), {"task": task, "config": recorded(config), **(notes or {})})
 
 
 def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:

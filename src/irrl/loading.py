@@ -65,22 +65,25 @@ def _read(path: Path, restore: Callable[[Checkpoint], T]) -> T:
 
 def _restored(task: Task | None, saved: Checkpoint) -> Any:
     name = saved.state.get("task")
-    found = task if task is not None and task.name == name else find_registered(name)
-    if found.extra is not None:
-        import_extra(*found.extra)
-    return resolve(found.agent)(saved)
+    return _restored_by(task if task is not None and task.name == name else find_registered(name), saved)
 
 
-def load_own(path: str | Path, kind: type[T], task: str) -> T:
+def _restored_by(task: Task, saved: Checkpoint) -> Any:
+    if saved.state.get("task") != task.name:
+        raise UserError(f"not an agent of the {task.name} task")
+    if task.extra is not None:
+        import_extra(*task.extra)
+    return resolve(task.agent)(saved)
+
+
+def load_own(path: str | Path, task: Task) -> Any:
     """`load`, for what can be done with the agents of one task only.
 
     Raises:
         UserError: it is an agent of another task; or as for `load`.
     """
-    agent = load(path)
-    if not isinstance(agent, kind):
-        raise UserError(f"{path}: not an agent of the {task} task")
-    return agent
+    check_not_forked()
+    return read_agent(Path(path), partial(_restored_by, task))
 
 
 def figures_folder(model: Path) -> Path:

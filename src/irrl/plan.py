@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from irrl.errors import UserError, shortened
+from irrl.settings import recorded, upgraded
+from irrl.task import Task
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class Plan:
         ]
         if changes:
             raise UserError(f"{where}: made with another config, it cannot go on with this one: {', '.join(changes)}")
+
+
+def plan_of(task: Task, config: Any) -> Plan:
+    """The plan of a run of a task with some config.
+
+    Raises:
+        UserError: the config's reward has no name.
+    """
+    settings = recorded(config)
+    free = task.free | set(task.idle(settings))
+    return Plan(task.name, settings, free, recorded(task.config()), partial(upgraded, task.config), task.progress.unit)
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:

@@ -35,7 +35,7 @@ from irrl.counting.network import (
     windows,
 )
 from irrl.counting.scene import draw_scenes
-from irrl.counting.train import initial_state, loss
+from irrl.counting.training import initial_state, loss
 from tiny import COUNTING
 
 CONFIG = Config(**COUNTING)

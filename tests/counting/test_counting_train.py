@@ -11,11 +11,11 @@ import pytest
 import irrl
 from irrl.cli import main
 from irrl.counting.config import Config
-from irrl.counting.evaluate import Walks, _walk_batch, report
+from irrl.counting.evaluate import Walks, _walk_batch, counted
 from irrl.counting.scene import Scenes, draw_scenes
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import Source
-from irrl.counting.train import _train_steps, initial_state, train, train_steps
+from irrl.counting.training import _train_steps, initial_state, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from kill_and_resume import kill_and_resume
@@ -99,7 +99,7 @@ def test_seeds_and_budgets_share_their_programs(caplog):
         train(replace(config, seed=3))
     assert caplog.text.count("Compiling jit(_train_steps)") == 1
     assert (_train_steps._cache_size(), _walk_batch._cache_size()) == (before[0] + 1, before[1] + 1)
-    assert np.abs(first.core_hidden.weight - second.core_hidden.weight).max() > 0
+    assert np.abs(first.params.core_hidden.weight - second.params.core_hidden.weight).max() > 0
 
 
 def test_validation_scenes_are_not_trained_on():
@@ -190,7 +190,7 @@ def test_a_report_by_hand():
     # 0 right at once, 1 right after two moves, 2 called 1 after one.
     log_probs[0, 0, 0], log_probs[1, 2, 1], log_probs[2, 1, 1] = 0, 0, 0
     walks = Walks(log_probs, np.zeros((3, 7), int), np.array([0, 2, 1]))
-    result = report(walks, scenes, config)
+    result = counted(walks, scenes, config)
     assert result.accuracy == pytest.approx(2 / 3)
     assert result.mean_moves == 1
     assert result.by_count == {"0": 1.0, "1": 1.0, "2": 0.0}

@@ -12,7 +12,7 @@ from irrl.errors import UserError
 
 def test_it_counts_as_well_as_it_did():
     agent = irrl.load("counting-robot")
-    report = agent.test(scenes_for_testing(agent.config, 500))
+    report = agent.count(scenes_for_testing(agent.config, 500))
     # Three standard errors of 500 scenes below what the results say.
     assert report.accuracy > 0.955
     assert report.mean_moves < 5.5
@@ -38,4 +38,4 @@ def test_what_it_cannot_count_is_refused():
             with pytest.raises(UserError, match=message):
                 walk(bad)
     with pytest.raises(UserError, match="unknown --simulator 'mujoko'; choose one of raycast, mujoco"):
-        agent.test(scenes, simulator="mujoko")
+        agent.count(scenes, simulator="mujoko")

@@ -17,7 +17,7 @@ from irrl.digits.fast import optimizer
 from irrl.digits.networks import initial_params, judge, network_of
 from irrl.digits.ram import less_latency, loss, perceive, rollout
 from irrl.digits.source import Source, canvases_for_testing
-from irrl.digits.train import _train_steps, initial_state, train, train_steps
+from irrl.digits.training import _train_steps, initial_state, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from tiny import SETTINGS, write_mnist

@@ -125,7 +125,8 @@ def slow(step):
 
 def test_what_is_due_when():
     run = Tape()
-    state = learn(Counting(SCORES), SCHEDULE, run)
+    state, reached = learn(Counting(SCORES), SCHEDULE, run)
+    assert reached == 10
     assert [row["step"] for row in run.history] == [2, 4, 6, 8, 10]
     assert [row.get("score") for row in run.history] == [None, 0.5, None, 0.3, 0.7]
     assert [row["steps"] for row in run.history] == [2] * 5
@@ -258,14 +259,14 @@ few = st.integers(1, 12)
 )  # fmt: skip
 def test_stopped_or_killed_anywhere_and_gone_on_with_it_ends_as_if_it_never_was(schedule, ends, pace, scores):
     whole = Tape()
-    undisturbed = learn(Counting(scores), schedule, whole)
+    undisturbed, _ = learn(Counting(scores), schedule, whole)
     learner = Counting(seconds=lambda step: pace[step % len(pace)], scores=scores)
     saved, rows, saves = None, [], []
     for how, step in [*ends, ("stop", None)]:
         rows = [row for row in rows if saved and row["step"] <= saved.state["step"]]
         run, state = Tape(saved, **{how: step}), None
         with suppress(Killed):
-            state = learn(learner, schedule, run)
+            state, _ = learn(learner, schedule, run)
         rows, saves, saved = rows + run.history, saves + run.saves, run.saved
     assert state == undisturbed
     assert rows == whole.history

@@ -101,8 +101,8 @@ def test_code_is_not_taken_from_where_strangers_write(compiled, tmp_path, monkey
 STARTED = """
 import hashlib
 from irrl.skills.config import preset
-from irrl.skills.train import train
-tables = train(preset("fast", iterations=20, log_every=20))
+from irrl.skills.training import train
+tables = train(preset("fast", iterations=20, log_every=20)).tables
 print(hashlib.sha256(tables.q.tobytes() + tables.logits.tobytes()).hexdigest())
 """
 

@@ -9,14 +9,14 @@ import pytest
 from irrl.rewards import BoxCox, Reward
 from irrl.skills.config import Config
 from irrl.skills.evaluate import (
-    Agent,
-    agent_of,
+    Policy,
     ceiling,
     effective_skills,
     measure,
     mutual_information,
     noise,
     occupancy,
+    policy_of,
     sample_last_states,
     tied,
 )
@@ -34,13 +34,13 @@ def corridor_agent(*, sure=0.0, steps=3):
     logits = np.zeros((4, 3))
     logits[[1, 2, 3], [0, 1, 2]] = sure
     log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-    return Agent(greedy, log_probs, ROOMS.dynamics, steps)
+    return Policy(greedy, log_probs, ROOMS.dynamics, steps)
 
 
 CONFIG = Config(rooms=CORRIDOR, skills=3, steps=3, epsilon=0.0)
 
 
-def everything(agent: Agent, own: Reward | None = None) -> dict[str, float]:
+def everything(agent: Policy, own: Reward | None = None) -> dict[str, float]:
     """A row's metrics of an agent."""
     final = occupancy(agent, CONFIG.epsilon)[-1]
     return measure(agent, final, CONFIG, np.random.default_rng(0)) | noise(agent, final, CONFIG, own)
@@ -71,7 +71,7 @@ def test_an_ignorant_discriminator_of_a_perfect_policy():
 
 
 def test_where_episodes_start_the_oracle_too_is_held_at_the_prior():
-    stays = Agent(np.full((3, 4), STAY), np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
+    stays = Policy(np.full((3, 4), STAY), np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
     found = noise(stays, occupancy(stays, 0.0)[-1], CONFIG)
     assert all(number == pytest.approx(0, abs=1e-12) for number in found.values())
 
@@ -137,7 +137,7 @@ def test_no_way_of_ending_beats_the_ceiling_and_one_reaches_it(skills, steps):
 def test_the_oracle_is_bayes_rule():
     """Skills 0 and 1 end in the same cell, skill 2 in another; the discriminator says 1/3 everywhere."""
     greedy = np.array([[RIGHT, STAY, STAY, STAY], [RIGHT, STAY, STAY, STAY], [RIGHT, RIGHT, STAY, STAY]])
-    agent = Agent(greedy, np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
+    agent = Policy(greedy, np.log(np.full((4, 3), 1 / 3)), ROOMS.dynamics, 3)
     found = everything(agent)
     # The truth is 1/2, 1/2, 1.
     delta = np.array([1 / 3 - 1 / 2, 1 / 3 - 1 / 2, 1 / 3 - 1])
@@ -167,7 +167,7 @@ def round_the_square(first: int, then: int) -> np.ndarray:
     return np.where(np.arange(len(blocked)) == len(blocked) - 1, STAY, np.where(blocked, then, first))
 
 
-def exact_last_states(agent: Agent, epsilon: Fraction) -> list[list[Fraction]]:
+def exact_last_states(agent: Policy, epsilon: Fraction) -> list[list[Fraction]]:
     """p(s_T | z) without rounding."""
     skills, states = agent.greedy.shape
     now = [[Fraction(int(state == 0)) for state in range(states)] for _ in range(skills)]
@@ -188,7 +188,7 @@ def test_equal_posteriors_go_to_the_first_skill_and_not_to_whom_rounding_favours
     corner, variances = len(SQUARE.cells) - 1, []
     for pair in (mirrored, mirrored[::-1]):
         greedy = np.stack([*pair, np.full(len(SQUARE.cells), STAY)])
-        agent = Agent(greedy, np.log(np.full((len(SQUARE.cells), 3), 1 / 3)), SQUARE.dynamics, steps)
+        agent = Policy(greedy, np.log(np.full((len(SQUARE.cells), 3), 1 / 3)), SQUARE.dynamics, steps)
         exact = exact_last_states(agent, Fraction(tenth, 10))
         assert exact[0][corner] == exact[1][corner]
         final = occupancy(agent, tenth / 10)[-1]
@@ -210,7 +210,7 @@ def test_noise_weighs_by_how_often_a_skill_ends_there():
     """Two skills, unequal chances of two cells: p(s|z) = (3/4, 1/4) and (1/4, 3/4)."""
     final = np.array([[0, 0.75, 0.25, 0], [0, 0.25, 0.75, 0]])
     log_probs = np.log(np.full((4, 2), 0.5))
-    agent = Agent(np.zeros((2, 4), int), log_probs, ROOMS.dynamics, 3)
+    agent = Policy(np.zeros((2, 4), int), log_probs, ROOMS.dynamics, 3)
     found = noise(agent, final, Config(rooms=CORRIDOR, skills=2, steps=3))
     # q is 1/2; the truth is 3/4 for three quarters of the endings, 1/4 for the others.
     assert found["delta_bias"] == pytest.approx(0.75 * -0.25 + 0.25 * 0.25)
@@ -224,6 +224,6 @@ def test_an_agent_is_greedy_for_both_values_and_averages_posteriors():
     logits[:, 1] = np.log([[0.9, 0.1], [0.5, 0.5]])
     for disdain, action in ((0.0, 1), (3.0, 1), (4.0, 3)):
         config = Config(rooms=CORRIDOR, skills=2, steps=3, ensemble=2, disdain=disdain)
-        agent = agent_of(Tables(q, bonus_q, logits, np.zeros(2, np.uint64), np.zeros(3)), config, ROOMS)
+        agent = policy_of(Tables(q, bonus_q, logits, np.zeros(2, np.uint64), np.zeros(3)), config, ROOMS)
         assert (agent.greedy == action).all()
     np.testing.assert_allclose(np.exp(agent.log_probs[1]), [0.7, 0.3], rtol=1e-6)

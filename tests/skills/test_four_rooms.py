@@ -19,7 +19,7 @@ from irrl.loading import load
 from irrl.skills import four_rooms
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import ACTIONS, ROOMS, parse, read_rooms, rooms_of
-from irrl.skills.train import initial_tables
+from irrl.skills.training import initial_tables
 from opened_files import opened_files
 
 TINY = "####\n#  #\n## #\n####"

@@ -10,7 +10,7 @@ from irrl.skills import kernel
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
 from irrl.skills.paid import compile_reward
-from irrl.skills.train import initial_tables, kernel_settings
+from irrl.skills.training import initial_tables, kernel_settings
 from skills_reference import Chance, Learner
 
 CORRIDOR = "#######\n#     #\n#######"

@@ -204,13 +204,13 @@ def test_what_cannot_be_tested_is_one_line(trained, tmp_path, capsys):
 
 
 def test_load_gives_the_agent_back_and_other_tasks_refuse_it(trained, capsys, monkeypatch):
-    agent = irrl.load(trained / "seed-1")
-    assert agent.greedy.shape[0] == agent.log_probs.shape[1] == 6
-    np.testing.assert_allclose(np.exp(agent.log_probs).sum(-1), 1, rtol=1e-9)
+    policy = irrl.load(trained / "seed-1").policy
+    assert policy.greedy.shape[0] == policy.log_probs.shape[1] == 6
+    np.testing.assert_allclose(np.exp(policy.log_probs).sum(-1), 1, rtol=1e-9)
     assert run("skills", "test", trained / "seed-1", "--json") == 0
     found = json.loads(capsys.readouterr().out)["seeds"]["1"]
-    ends = occupancy(agent, 0.0)[-1].argmax(-1)
-    assert effective_skills(agent, np.arange(6), ends) == pytest.approx(found["effective_skills_exact"])
+    ends = occupancy(policy, 0.0)[-1].argmax(-1)
+    assert effective_skills(policy, np.arange(6), ends) == pytest.approx(found["effective_skills_exact"])
     # A checkpoint file, or a packaged agent's name, stands for the run that it is of.
     assert run("skills", "test", trained / "seed-1" / "last.safetensors", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seeds"]["1"] == found

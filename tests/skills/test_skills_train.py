@@ -8,11 +8,11 @@ import pytest
 from irrl.errors import UserError
 from irrl.run import DiskRun, MemoryRun, Plan
 from irrl.side_by_side import train_all
-from irrl.skills import train as training
+from irrl.skills import training
 from irrl.skills.config import FREE, Config, preset
 from irrl.skills.evaluate import ceiling
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.train import train
+from irrl.skills.training import train
 
 CORRIDOR = "#######\n#     #\n#######"
 CONFIG = Config(
@@ -31,12 +31,12 @@ def same(one, other):
 
 def test_looks_logging_and_checkpoints_change_nothing(monkeypatch):
     whole = MemoryRun()
-    tables = train(CONFIG, whole)
+    tables = train(CONFIG, whole).tables
     assert [row["iteration"] for row in whole.history] == [700, 1400, 2100, 2800, 3000]
     monkeypatch.setattr(training.Training, "seconds_between_looks", 0.001)
     other = MemoryRun()
     changed = dataclasses.replace(CONFIG, checkpoint_every=37, log_every=1400)
-    assert same(train(changed, other), tables)
+    assert same(train(changed, other).tables, tables)
     assert [row["iteration"] for row in other.history] == [1400, 2800, 3000]
     assert rows(other)[-1] == rows(whole)[-1]
 

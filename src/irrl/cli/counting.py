@@ -38,10 +38,10 @@ def prospects_command(
     config.check_scene()
     import numpy as np
 
+    from irrl.counting.evaluate import after_moves, lines_after_moves
     from irrl.counting.scene import prospects
     from irrl.counting.scene_config import KINDS
     from irrl.counting.source import scenes_for_testing
-    from irrl.counting.testing import after_moves, lines_after_moves
 
     drawn = scenes_for_testing(config, scenes, seed)
     known = prospects(config, drawn)

@@ -80,9 +80,9 @@ def _report(task: Task, model: Path, *, seed: int, **options: Any) -> Report:
     """What a task's own `test` reports, or its agents'."""
     if task.test is not None:
         return resolve(task.test)(model, seed=seed, **options)
-    from irrl.loading import load
+    from irrl.loading import load_own
 
-    return load(model, task).test(seed=seed, **options)
+    return load_own(model, task).test(seed=seed, **options)
 
 
 def _draw(task: Task) -> Callable[..., None]:

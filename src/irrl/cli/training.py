@@ -4,7 +4,6 @@ import dataclasses
 import os
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,14 @@ from cyclopts import Parameter
 from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, say
 from irrl.extras import import_extra
+from irrl.plan import plan_of
 from irrl.references import resolve
 from irrl.seeds import folders_of_seeds
-from irrl.settings import recorded, upgraded
 from irrl.task import Task
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
-    from irrl.run import DiskRun, Plan
+    from irrl.run import DiskRun
 
 
 @Parameter(name="*")
@@ -142,14 +141,14 @@ class Trainings:
         from irrl.run import progress_of
         from irrl.run_folder import clear
 
-        progress_of(folder, self._plan(folder), resume=self._flags.resume)
+        progress_of(folder, plan_of(self._task, self._configs[folder]), resume=self._flags.resume)
         if folder.is_dir():
             clear(folder)
 
     def _reached(self, folder: Path) -> int:
         from irrl.run import progress_of
 
-        return progress_of(folder, self._plan(folder))
+        return progress_of(folder, plan_of(self._task, self._configs[folder]))
 
     def _over(self, folder: Path) -> bool:
         return self._reached(folder) >= getattr(self._configs[folder], self._task.progress.budget)
@@ -159,7 +158,7 @@ class Trainings:
         from irrl.listeners import TensorBoardListener, WandbListener
         from irrl.run import DiskRun
 
-        plan = self._plan(folder)
+        plan = plan_of(self._task, self._configs[folder])
         run = DiskRun(folder, plan, resume=self._flags.resume)
         config = self._configs[folder]
         line: Listener = lines.line(lambda row: self._task.describe(row, config))
@@ -184,12 +183,3 @@ class Trainings:
         said = "stopped and saved" if saved else "stopped before there was anything to save"
         print(f"{said}; go on with: {command_to_go_on()}", file=sys.stderr)
         return 130
-
-    def _plan(self, folder: Path) -> "Plan":
-        from irrl.run import Plan
-
-        task, config = self._task, self._configs[folder]
-        defaults = recorded(type(config)())
-        settings = recorded(config)
-        free = task.free | set(task.idle(settings))
-        return Plan(task.name, settings, free, defaults, partial(upgraded, task.config), task.progress.unit)

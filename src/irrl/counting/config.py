@@ -1,7 +1,7 @@
 """Every setting of the counting task, and the presets. No JAX here: the command line reads it to answer `--help`."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from irrl.counting.scene_config import SceneConfig
 from irrl.errors import UserError
@@ -148,7 +148,7 @@ PRESETS = {
 }
 
 
-def preset(name: str, **overrides) -> Config:
+def preset(name: str, **overrides: Any) -> Config:
     """The preset called `name` with some fields changed.
 
     Raises:

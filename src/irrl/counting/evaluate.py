@@ -1,6 +1,6 @@
 """What a trained robot answers, and how far it walks for it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
 from irrl.counting.config import Config
 from irrl.counting.model import (
@@ -26,14 +27,17 @@ from irrl.counting.model import (
     tables_of,
 )
 from irrl.counting.network import Params, initial_params
-from irrl.counting.scene import Scenes
-from irrl.counting.scene_config import KINDS, LEVELS
+from irrl.counting.scene import Prospects, Scenes, prospects
+from irrl.counting.scene_config import KINDS, LEVELS, SceneConfig
 from irrl.counting.simulator import Simulator
+from irrl.counting.source import scenes_for_testing
+from irrl.counting.task import TASK
 from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.errors import UserError
 from irrl.learning import check_answers, restored
 from irrl.loading import load_own
 from irrl.settings import check_range, check_type
+from irrl.task import Report
 
 BATCH = 64
 """Scenes walked round at once."""
@@ -56,7 +60,7 @@ class Walks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class Count:
     """How well a robot counts."""
 
     accuracy: float
@@ -151,7 +155,7 @@ class Agent:
         log_probs, viewpoints, stops = zip(*seen, strict=True)
         return [np.stack(log_probs), np.array(viewpoints), np.argmax(stops)]
 
-    def test(self, scenes: Scenes, *, simulator: str = "raycast", seed: int = 0) -> Report:
+    def count(self, scenes: Scenes, *, simulator: str = "raycast", seed: int = 0) -> Count:
         """Count in scenes, seen through the ray caster (`raycast`) or MuJoCo (`mujoco`).
 
         Raises:
@@ -159,7 +163,58 @@ class Agent:
         """
         check_type("simulator", simulator, Literal["raycast", "mujoco"])
         walks = self.walk(scenes, seed=seed) if simulator == "raycast" else self.walk_in_simulator(scenes, seed=seed)
-        return report(walks, scenes, self.config)
+        return counted(walks, scenes, self.config)
+
+    def test(self, *, seed: int = 0, simulator: str = "raycast", episodes: int = 2000) -> Report:
+        """How well it counts, how far it walks, and how well an all-knowing robot could.
+
+        Args:
+            seed: draws the scenes.
+            simulator: through whose renderer it sees: the ray caster (`raycast`), or MuJoCo (`mujoco`).
+            episodes: how many scenes.
+
+        Raises:
+            UserError: there is no such simulator, or it cannot draw here.
+        """
+        check_range("episodes", episodes, 1)
+        scenes = scenes_for_testing(self.config, episodes, seed)
+        found = self.count(scenes, simulator=simulator, seed=seed)
+        could = after_moves(prospects(self.config, scenes), self.config)
+        lines = [
+            f"accuracy {found.accuracy:.2%} after {found.mean_moves:.2f} moves ({episodes} scenes, {simulator})",
+            "by count:   " + "  ".join(f"{count}: {share:.1%}" for count, share in found.by_count.items()),
+            "by level:   " + "  ".join(f"{level}: {share:.1%}" for level, share in found.by_level.items()),
+            "moves:      " + "  ".join(f"{moves}: {number}" for moves, number in enumerate(found.moves)),
+            "after moves: " + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(found.by_moves)),
+            *lines_after_moves(could),
+            "answers (columns) by right answer (rows):",
+            *(f"{count:5}: " + "".join(f"{each:6}" for each in row) for count, row in enumerate(found.confusion)),
+        ]
+        return Report(asdict(found) | {"simulator": simulator, "seed": seed} | could, lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint, which `irrl.load` reads. It cannot be trained on: the optimiser's state is not there.
+
+        Raises:
+            UserError: its reward has no name.
+            OSError: the file cannot be written; what stood there before still stands.
+        """
+        checkpoint.save_agent(Path(path), "counting", self.config, {"params": self.params})
+
+
+def after_moves(known: Prospects, config: SceneConfig) -> dict[str, list[float]]:
+    """What an all-knowing robot could do within so many moves."""
+    moves = range(config.moves + 1)
+    return {"all_seen_after": [*map(known.all_seen_after, moves)], "ceiling": [*map(known.ceiling, moves)]}
+
+
+def lines_after_moves(could: dict[str, list[float]]) -> list[str]:
+    """The same in words."""
+    return [
+        f"{name.removesuffix('_after').replace('_', ' ') + ':':13}"
+        + "  ".join(f"{moves}: {share:.1%}" for moves, share in enumerate(shares))
+        for name, shares in could.items()
+    ]
 
 
 def check_countable(config: Config, scenes: Scenes) -> None:
@@ -182,7 +237,7 @@ def _look_once(params, images, goal, memory, viewpoint, number, config):
     return memory, logits, answers(params, memory), stopping(logits, number, config)
 
 
-def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
+def counted(walks: Walks, scenes: Scenes, config: Config) -> Count:
     """Sum up walks."""
     right, count = walks.answers == scenes.count, scenes.count
     confusion = np.zeros((config.classes, config.classes), int)
@@ -191,7 +246,7 @@ def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
     def shares(kinds):
         return {name: float(right[which].mean()) for name, which in kinds.items() if which.any()}
 
-    return Report(
+    return Count(
         accuracy=float(right.mean()),
         mean_moves=float(walks.moves.mean()),
         by_count=shares({str(number): count == number for number in range(config.classes)}),
@@ -207,7 +262,7 @@ def report(walks: Walks, scenes: Scenes, config: Config) -> Report:
 
 def load_agent(path: str | Path) -> Agent:
     """`irrl.load`, for what can be done with this task's agents only."""
-    return load_own(path, Agent, "counting")
+    return load_own(path, TASK)
 
 
 def restored_agent(saved: Checkpoint) -> Agent:

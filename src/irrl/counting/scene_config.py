@@ -55,7 +55,11 @@ class SceneConfig:
     """above the floor, m; the table's top is at 0.72"""
 
     def check_scene(self) -> None:
-        """Refuse what no scene can be."""
+        """Refuse what no scene can be.
+
+        Raises:
+            UserError: what is wrong, and what would be right.
+        """
         check_types(self)
         for name in ("goals", "counts", "levels"):
             if len(getattr(self, name)) > MOST_LIST:

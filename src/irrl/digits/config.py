@@ -279,7 +279,7 @@ PRESETS = {
 }
 
 
-def preset(name: str, **overrides) -> Config:
+def preset(name: str, **overrides: Any) -> Config:
     """The preset called `name` with some fields changed.
 
     Raises:

@@ -84,7 +84,7 @@ def draw(
     agent = load_agent(model)
     out = figures_folder(model) if out is None else out
     check_folder(out)
-    watched = watch(agent, canvases_for(agent, "test", mnist), count=cases, seed=seed)
+    watched = watch(agent, canvases_for(agent.config, agent.trained_on, "test", mnist), count=cases, seed=seed)
     frames = film(watched)
     pace = {"milliseconds": MILLISECONDS, "last_milliseconds": LAST_MILLISECONDS}
     writers = {

@@ -11,17 +11,20 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
-from irrl import keys
+from irrl import checkpoint, keys
 from irrl.checkpoint import Checkpoint
 from irrl.devices import AXIS, in_32_bits, mesh, on_every
 from irrl.digits.config import AgentConfig, Config
 from irrl.digits.data import Canvases
 from irrl.digits.episode import discriminator_log_probs, sample_noise
 from irrl.digits.networks import Params, initial_params, network_of
+from irrl.digits.source import Split, canvases_for
+from irrl.digits.task import TASK
 from irrl.errors import UserError
 from irrl.learning import check_answers, restored
 from irrl.loading import load_own
 from irrl.settings import part
+from irrl.task import Report
 
 BATCH = 1000
 """Canvases evaluated at once. Fixed, for the first glimpses are drawn batch by batch."""
@@ -109,10 +112,38 @@ class Agent:
         """Share of canvases answered right."""
         return float((self.predict(canvases.images, seed=seed).answers == canvases.labels).mean())
 
+    def test(self, *, seed: int = 0, split: Split = "test", mnist: str | Path | None = None) -> Report:
+        """How often it is right, and how many glimpses it takes.
+
+        Args:
+            seed: draws the first glimpses.
+            split: which canvases: test, or the training canvases held out for validation.
+            mnist: folder of other digits than its own.
+
+        Raises:
+            UserError: there are no such digits.
+        """
+        canvases = canvases_for(self.config, self.trained_on, split, None if mnist is None else Path(mnist))
+        predictions = self.predict(canvases.images, seed=seed)
+        accuracy, glimpses = float((predictions.answers == canvases.labels).mean()), float(predictions.glimpses.mean())
+        asked = {"n": len(canvases.labels), "split": split, "seed": seed}
+        shown = f"{asked['n']} {split} canvases (seed {seed}), {glimpses:.2f} glimpses a canvas"
+        return Report({"accuracy": accuracy, "glimpses": glimpses} | asked, [f"accuracy {accuracy:.2%} on {shown}"])
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint, which `irrl.load` reads. It cannot be trained on: the optimiser's state is not there.
+
+        Raises:
+            UserError: its reward has no name.
+            OSError: the file cannot be written; what stood there before still stands.
+        """
+        note = {"mnist": self.trained_on} if self.trained_on else {}
+        checkpoint.save_agent(Path(path), "digits", self.config, {"params": self.params}, note)
+
 
 def load_agent(path: str | Path) -> Agent:
     """`irrl.load`, for what can be done with this task's agents only."""
-    return load_own(path, Agent, "digits")
+    return load_own(path, TASK)
 
 
 def restored_agent(saved: Checkpoint) -> Agent:

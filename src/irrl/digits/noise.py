@@ -350,7 +350,7 @@ def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: P
     sets: dict[tuple, Canvases] = {}
     for kind, agent in zip(kinds, agents, strict=True):
         if kind not in sets:
-            sets[kind] = canvases_for(agent, split, mnist)
+            sets[kind] = canvases_for(agent.config, agent.trained_on, split, mnist)
     least = min(len(canvases.labels) for canvases in sets.values())
     if cases is not None and not 1 <= cases <= least:
         raise UserError(f"--cases is {cases}; it must be from 1 to {least}, the number of {split} canvases")

@@ -13,7 +13,6 @@ from irrl import keys
 from irrl.devices import mesh, on_every
 from irrl.digits.config import CanvasConfig, Config
 from irrl.digits.data import CLASSES, Canvases, Mnist, cluttered, is_of_mnists_size, load_mnist, published
-from irrl.digits.evaluate import Agent
 from irrl.errors import warn
 
 Split = Literal["test", "validation"]
@@ -113,19 +112,20 @@ def canvases_for_testing(config: CanvasConfig, mnist: Mnist | None = None) -> Ca
     return cluttered(mnist.test_images, mnist.test_labels, config.test_size, rng, **_clutter(config))
 
 
-def canvases_for(agent: Agent, split: Split, folder: Path | None = None) -> Canvases:
+def canvases_for(config: Config, trained_on: str, split: Split, folder: Path | None = None) -> Canvases:
     """The canvases that an agent is measured on.
 
     Where the run's own folder no longer holds what the agent was trained on, a warning says so: the numbers are right
     for what lies there now, but validation digits may then be among those that were trained on.
 
     Args:
+        trained_on: `Mnist.digest` of the digits that it was trained on, if they were not the packaged ones.
         split: test, or the training canvases held out for validation.
         folder: of other digits, in the place of the run's own.
     """
-    config = agent.config if folder is None else dataclasses.replace(agent.config, mnist=str(folder))
+    config = config if folder is None else dataclasses.replace(config, mnist=str(folder))
     mnist = mnist_of(config)
-    if folder is None and agent.trained_on and agent.trained_on != mnist.digest():
+    if folder is None and trained_on and trained_on != mnist.digest():
         warn(f"{config.mnist}: not the digits that this agent was trained on; it is shown those that lie there now")
     return canvases_for_testing(config, mnist) if split == "test" else Source(config, mnist).validation
 

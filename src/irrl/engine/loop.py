@@ -107,11 +107,11 @@ class Learner(ABC, Generic[State]):
         """All of a state, for a checkpoint."""
 
 
-def learn(learner: Learner[State], schedule: Schedule, run: Run) -> State:
+def learn(learner: Learner[State], schedule: Schedule, run: Run) -> tuple[State, int]:
     """Learn until the schedule's end, or until asked to stop, going on from the checkpoint that `run` holds, if any.
 
     Returns:
-        The last state.
+        The last state, and how many steps it has behind it.
 
     Raises:
         UserError: the checkpoint cannot be gone on from, or a number became NaN or infinite; no checkpoint has it.
@@ -155,4 +155,4 @@ def learn(learner: Learner[State], schedule: Schedule, run: Run) -> State:
             save(improved=improved, keep=keep)
     if not is_saved:
         save()
-    return state
+    return state, step

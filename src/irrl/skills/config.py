@@ -101,7 +101,7 @@ SMALL: dict[str, Any] = {"skills": 24, "steps": 8, "iterations": 1_000_000, **OF
 """What Li et al. 2023 set otherwise in the small rooms."""
 
 
-def preset(name: str, **overrides) -> Config:
+def preset(name: str, **overrides: Any) -> Config:
     """The preset called `name` with some fields changed; `rooms="small"` changes those of `SMALL` too.
 
     Raises:

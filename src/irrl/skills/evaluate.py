@@ -12,11 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from irrl import rewards
-from irrl.checkpoint import Checkpoint, check_task, unflatten
 from irrl.errors import UserError
-from irrl.settings import config_from
 from irrl.skills.config import Config
-from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
+from irrl.skills.four_rooms import ACTIONS, FourRooms
 from irrl.skills.kernel import Tables
 
 EVALUATION_EPISODES = 256
@@ -29,8 +27,8 @@ TIE = 2.0**-48
 """Posteriors that differ by less, as a share of the larger and for each step of an episode, are equal: see `tied`."""
 
 
-class Agent(NamedTuple):
-    """A policy and its discriminator, as tables; as `irrl.load` gives it back."""
+class Policy(NamedTuple):
+    """What a skill does, and how it is recognised."""
 
     greedy: Int[np.ndarray, "skills states"]
     """the best action"""
@@ -38,39 +36,6 @@ class Agent(NamedTuple):
     """log q(z | s), nats"""
     dynamics: Int[np.ndarray, "states actions"]
     steps: int
-
-
-class Trained(NamedTuple):
-    """An agent as it stood at some point of its training."""
-
-    agent: Agent
-    config: Config
-    rooms: FourRooms
-    iteration: int
-
-
-def restored_agent(saved: Checkpoint) -> Agent:
-    """The agent in a checkpoint.
-
-    Raises:
-        UserError: the checkpoint's settings or tables are not those of a skills agent.
-    """
-    return restored(saved).agent
-
-
-def restored(saved: Checkpoint) -> Trained:
-    """The agent in a checkpoint, and what else it tells.
-
-    Raises:
-        UserError: as for `restored_agent`.
-    """
-    check_task(saved, "skills")
-    config = config_from(Config, saved.state.get("config"), "its config")
-    rooms, iteration = rooms_of(config.rooms), saved.state.get("iteration")
-    if not isinstance(iteration, int) or iteration < 0:
-        raise UserError(f"its iteration is {str(iteration)[:40]}; it must be a whole number")
-    tables = unflatten(tables_like(config, rooms), saved.arrays)
-    return Trained(agent_of(tables, config, rooms), config, rooms, iteration)
 
 
 def tables_like(config: Config, rooms: FourRooms) -> Tables:
@@ -81,7 +46,7 @@ def tables_like(config: Config, rooms: FourRooms) -> Tables:
     return Tables(*(np.broadcast_to(dtype(0), shape) for dtype, shape in kinds))
 
 
-def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
+def policy_of(tables: Tables, config: Config, rooms: FourRooms) -> Policy:
     """What a run's tables say: actions greedy for `q + disdain * bonus_q`, the discriminators' mean posterior."""
     wide = tables.logits.astype(np.float64)
     log_probs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
@@ -89,56 +54,56 @@ def agent_of(tables: Tables, config: Config, rooms: FourRooms) -> Agent:
     if not np.isfinite(log_probs).all():
         raise UserError("this agent's posteriors are NaN or infinite: its tables are too large to compute with")
     greedy = (tables.q + np.float32(config.disdain) * tables.bonus_q).argmax(-1)
-    return Agent(greedy, log_probs, rooms.dynamics, config.steps)
+    return Policy(greedy, log_probs, rooms.dynamics, config.steps)
 
 
-def occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "time skills states"]:
+def occupancy(policy: Policy, epsilon: float) -> Float[np.ndarray, "time skills states"]:
     """p(s_t | z) at every step, the start included, of the epsilon-greedy policy: exact."""
-    return np.stack(list(walk(agent, epsilon)))
+    return np.stack(list(walk(policy, epsilon)))
 
 
-def last_occupancy(agent: Agent, epsilon: float) -> Float[np.ndarray, "skills states"]:
+def last_occupancy(policy: Policy, epsilon: float) -> Float[np.ndarray, "skills states"]:
     """p(s_T | z) of the epsilon-greedy policy: exact. The steps before take no memory."""
-    return deque(walk(agent, epsilon), maxlen=1).pop()
+    return deque(walk(policy, epsilon), maxlen=1).pop()
 
 
-def walk(agent: Agent, epsilon: float) -> Iterator[np.ndarray]:
+def walk(policy: Policy, epsilon: float) -> Iterator[np.ndarray]:
     """p(s_t | z), (skills, states), step after step."""
-    skills, states = agent.greedy.shape
+    skills, states = policy.greedy.shape
     rows = states * np.arange(skills)[:, None]
 
     def moved(now: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.bincount((rows + after).ravel(), now.ravel(), skills * states).reshape(skills, states)
 
-    greedy_after = np.take_along_axis(agent.dynamics[None], agent.greedy[..., None], axis=-1)[..., 0]
+    greedy_after = np.take_along_axis(policy.dynamics[None], policy.greedy[..., None], axis=-1)[..., 0]
     now = np.zeros((skills, states))
     now[:, 0] = 1
     yield now
-    for _ in range(agent.steps):
+    for _ in range(policy.steps):
         after = (1 - epsilon) * moved(now, greedy_after)
-        for action in range(agent.dynamics.shape[1]):
+        for action in range(policy.dynamics.shape[1]):
             if epsilon > 0:
-                after += epsilon / agent.dynamics.shape[1] * moved(now, agent.dynamics[:, action])
+                after += epsilon / policy.dynamics.shape[1] * moved(now, policy.dynamics[:, action])
         now = after
         yield now
 
 
 def sample_last_states(
-    agent: Agent, skill: Int[np.ndarray, "episodes"], epsilon: float, rng: np.random.Generator
+    policy: Policy, skill: Int[np.ndarray, "episodes"], epsilon: float, rng: np.random.Generator
 ) -> Int[np.ndarray, "episodes"]:
     """Where episodes end, one a skill given, epsilon-greedy."""
     state = np.zeros(len(skill), np.int64)
-    for _ in range(agent.steps):
-        action = agent.greedy[skill, state]
+    for _ in range(policy.steps):
+        action = policy.greedy[skill, state]
         explores = rng.random(len(skill)) < epsilon
-        action = np.where(explores, rng.integers(agent.dynamics.shape[1], size=len(skill)), action)
-        state = agent.dynamics[state, action]
+        action = np.where(explores, rng.integers(policy.dynamics.shape[1], size=len(skill)), action)
+        state = policy.dynamics[state, action]
     return state
 
 
-def effective_skills(agent: Agent, skill: Int[np.ndarray, "episodes"], last: Int[np.ndarray, "episodes"]) -> float:
+def effective_skills(policy: Policy, skill: Int[np.ndarray, "episodes"], last: Int[np.ndarray, "episodes"]) -> float:
     """`exp(mean(log q(z | s_T) - log p(z)))`: as many skills as could be told apart perfectly (Li et al. 2023)."""
-    return float(np.exp(agent.log_probs[last, skill].mean() + np.log(agent.log_probs.shape[1])))
+    return float(np.exp(policy.log_probs[last, skill].mean() + np.log(policy.log_probs.shape[1])))
 
 
 def ceiling(rooms: FourRooms, skills: int, steps: int) -> float:
@@ -160,21 +125,21 @@ def ceiling(rooms: FourRooms, skills: int, steps: int) -> float:
 
 
 def measure(
-    agent: Agent, final: Float[np.ndarray, "skills states"], config: Config, rng: np.random.Generator
+    policy: Policy, final: Float[np.ndarray, "skills states"], config: Config, rng: np.random.Generator
 ) -> dict[str, float]:
-    """How many skills an agent has learned: see docs/skills.md for what the metrics mean.
+    """How many skills a policy has: see docs/skills.md for what the metrics mean.
 
     Args:
         final: p(s_T | z) at the training's epsilon.
     """
     skills = config.skills
     every = np.arange(skills)
-    ends = last_occupancy(agent, 0.0).argmax(-1)
+    ends = last_occupancy(policy, 0.0).argmax(-1)
     drawn = rng.integers(skills, size=EVALUATION_EPISODES)
-    sampled = sample_last_states(agent, drawn, config.epsilon, rng)
+    sampled = sample_last_states(policy, drawn, config.epsilon, rng)
     return {
-        "effective_skills": effective_skills(agent, drawn, sampled),
-        "effective_skills_exact": effective_skills(agent, every, ends),
+        "effective_skills": effective_skills(policy, drawn, sampled),
+        "effective_skills_exact": effective_skills(policy, every, ends),
         "distinct_terminal_states": len(np.unique(ends)),
         "mutual_information_nats": mutual_information(final),
     }
@@ -188,7 +153,7 @@ def mutual_information(final: Float[np.ndarray, "skills states"]) -> float:
 
 
 def noise(
-    agent: Agent, final: Float[np.ndarray, "skills states"], config: Config, own: rewards.Reward | None = None
+    policy: Policy, final: Float[np.ndarray, "skills states"], config: Config, own: rewards.Reward | None = None
 ) -> dict[str, float]:
     """Discriminator noise `delta = q(z | s_T) - p(z | s_T)` and each reward's noise, exact under the present policy.
 
@@ -207,14 +172,14 @@ def noise(
     posterior = visits / np.maximum(visits.sum(1, keepdims=True), np.finfo(float).tiny)
     posterior[0] = 1 / config.skills
     with np.errstate(divide="ignore"):
-        oracle = np.log(tied(posterior, agent.steps))
-    delta = np.exp(agent.log_probs) - posterior
+        oracle = np.log(tied(posterior, policy.steps))
+    delta = np.exp(policy.log_probs) - posterior
     found = {"delta_bias": _mean(delta, visits), "delta_variance": _variance(delta, visits)}
     measured = {name: rewards.get(name) for name in NOISE_REWARDS}
     if own is not None:
         measured[rewards.label(config.reward)] = own
     for name, reward in measured.items():
-        paid, due = (reward_table(reward, table, name) for table in (agent.log_probs, oracle))
+        paid, due = (reward_table(reward, table, name) for table in (policy.log_probs, oracle))
         error = np.where(visits > 0, paid - due, 0)
         found |= {f"noise_bias/{name}": _mean(error, visits), f"noise_variance/{name}": _variance(error, visits)}
     return found

@@ -252,4 +252,4 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     run = run or MemoryRun()
     run.threads = mesh(config.batch).size
     training = Training(config, source)
-    return Agent(config, learn(training, schedule, run).params, trained_on=training.notes.get("mnist", ""))
+    return Agent(config, learn(training, schedule, run)[0].params, trained_on=training.notes.get("mnist", ""))

@@ -237,7 +237,7 @@ class Training(Learner[TrainState]):
 
     def evaluate(self, state: TrainState) -> dict[str, Any]:
         """On the scenes that were held out."""
-        found = Agent(self._config, state.params).test(self._source.validation)
+        found = Agent(self._config, state.params).count(self._source.validation)
         by_moves = {f"validation_accuracy/{moves}": share for moves, share in enumerate(found.by_moves)}
         return {"validation_accuracy": found.accuracy, "validation_moves": found.mean_moves} | by_moves
 
@@ -247,11 +247,11 @@ class Training(Learner[TrainState]):
 
 
 @in_32_bits
-def train(config: Config, run: Run | None = None, source: Source | None = None) -> Params:
+def train(config: Config, run: Run | None = None, source: Source | None = None) -> Agent:
     """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
     Each round logs one row of metrics to `run`: means over its episodes, validation, seconds and frames per second.
-    With no `run` the rows are lost and only the parameters come back.
+    With no `run` the rows are lost and only the agent comes back.
 
     Raises:
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
@@ -271,4 +271,4 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     )
     run = run or MemoryRun()
     run.threads = mesh(config.batch).size
-    return learn(Training(config, source), schedule, run).params
+    return Agent(config, learn(Training(config, source), schedule, run)[0].params)

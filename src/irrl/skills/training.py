@@ -11,8 +11,9 @@ from irrl.errors import UserError
 from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
+from irrl.skills.agent import Agent
 from irrl.skills.config import Config
-from irrl.skills.evaluate import agent_of, last_occupancy, measure, noise, tables_like
+from irrl.skills.evaluate import last_occupancy, measure, noise, policy_of, tables_like
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
 from irrl.skills.paid import CompiledReward, compile_reward
@@ -90,7 +91,7 @@ class Training(Learner[Tables]):
         return state._asdict()
 
 
-def train(config: Config, run: Run | None = None) -> Tables:
+def train(config: Config, run: Run | None = None) -> Agent:
     """Train until `config.iterations`, or until asked to stop, going on from the state `run` holds, if any.
 
     Every `log_every` iterations one row of metrics goes to `run`. With no `run` the rows are lost.
@@ -104,7 +105,8 @@ def train(config: Config, run: Run | None = None) -> Tables:
         checkpoint_every=config.checkpoint_every,
         keep_every=config.keep_every,
     )
-    return learn(Training(config), schedule, run or MemoryRun())
+    tables, iteration = learn(Training(config), schedule, run or MemoryRun())
+    return Agent(config, tables, iteration)
 
 
 def measured(tables: Tables, config: Config, rooms: FourRooms, iteration: int, own: Reward) -> dict[str, float]:
@@ -115,7 +117,7 @@ def measured(tables: Tables, config: Config, rooms: FourRooms, iteration: int, o
     """
     iterations, reward, bonus = tables.paid.tolist()
     rng = keys.generator(config.seed, "evaluation", iteration)
-    agent = agent_of(tables, config, rooms)
-    final = last_occupancy(agent, config.epsilon)
+    policy = policy_of(tables, config, rooms)
+    final = last_occupancy(policy, config.epsilon)
     paid = {"reward": reward / iterations, "bonus": bonus / iterations}
-    return paid | measure(agent, final, config, rng) | noise(agent, final, config, own)
+    return paid | measure(policy, final, config, rng) | noise(policy, final, config, own)

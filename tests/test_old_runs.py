@@ -35,7 +35,7 @@ def old(request, tmp_path):
 def flags(config, task):
     """Every setting that it was made with and that the preset has otherwise, as flags, but for the budget."""
     presets = import_module(f"irrl.{task}.config").PRESETS
-    defaults = asdict(presets["fast" if task == "counting" else "paper"])
+    defaults = asdict(presets["best" if task == "counting" else "paper"])
     name, budget = BUDGET[task]
     settings = {key: value for key, value in config.items() if value != defaults.get(key)} | {name: budget}
     return [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]

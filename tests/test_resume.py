@@ -77,7 +77,7 @@ def test_resume_from_a_path_into_a_new_folder(tmp_path):
 def test_resume_from_a_path_never_discards_what_a_folder_holds(tmp_path, name):
     start_and_train(tmp_path, 45, keep_every=10)
     before = contents(tmp_path)
-    with pytest.raises(UserError, match="leave out --resume"):
+    with pytest.raises(UserError, match="leave out `resume`"):
         open_run(tmp_path, resume=str(tmp_path / f"{name}.safetensors"))
     assert contents(tmp_path) == before
 

@@ -118,8 +118,8 @@ def test_configs_with_equal_rewards_are_equal(task):
 @pytest.mark.parametrize(
     ("reward", "said"),
     [
-        (Tsallis, "--reward is the class Tsallis; it must be an object: Tsallis(...)"),
-        (Mutable(), "--reward is Mutable(order=0.5), which cannot be hashed"),
+        (Tsallis, "`reward` is the class Tsallis; it must be an object: Tsallis(...)"),
+        (Mutable(), "`reward` is Mutable(order=0.5), which cannot be hashed"),
     ],
 )
 def test_what_is_no_reward_is_refused_by_the_config_in_one_line(task, reward, said):
@@ -130,7 +130,7 @@ def test_what_is_no_reward_is_refused_by_the_config_in_one_line(task, reward, sa
 
 @pytest.mark.parametrize("value", [3, None, ["log"], {"order": 0.3}])
 def test_a_file_holds_a_rewards_name_and_nothing_else(task, value):
-    with pytest.raises(UserError, match=r"config.json: --reward is .*; it must be of type str"):
+    with pytest.raises(UserError, match=r"config.json: `reward` is .*; it must be of type str"):
         config_from(task.kind, {"reward": value}, "config.json")
 
 

@@ -90,7 +90,7 @@ def test_bad_settings_and_resumes_are_one_line(capsys):
     for words, message in (
         (["--learning-rate", 0], "--learning-rate is 0.0; it must be a positive number"),
         (["--reward", "gold"], "unknown reward 'gold'"),
-        (["--preset", "fast"], "unknown preset 'fast'; choose one of paper, demo, best"),
+        (["--preset", "quick"], "unknown preset 'quick'; choose one of paper, demo, best"),
         (["--reward", "log"], "reward: clipped-linear -> log"),
         (["--resume", "never"], "already holds a run"),
     ):

@@ -127,7 +127,7 @@ def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
     for group in groups:
         if chosen not in group.at:
             unit, end = group.task.progress.unit, group.at[-1]
-            raise UserError(f"--{unit} {chosen}: {group.label} was not measured there; it ends at {end}")
+            raise UserError(f"`{unit}={chosen}`: {group.label} was not measured there; it ends at {end}")
     return sorted((_row(group, chosen) for group in groups), key=lambda row: -row.interquartile_mean)
 
 

@@ -49,13 +49,13 @@ def use_cores(cores: int | None = None) -> None:
         UserError: `cores` is not positive, or JAX is already in use with another number of devices.
     """
     if cores is not None and cores < 1:
-        raise UserError(f"--threads is {cores}; it must be at least 1")
+        raise UserError(f"`threads` is {cores}; it must be at least 1")
     os.environ["NPROC"] = "1"  # threads of JAX's CPU client for each device
     try:
         jax.config.update("jax_num_cpu_devices", cores or machine.cores())
     except RuntimeError:
         if cores not in (None, jax.device_count()):
-            raise UserError(f"--threads {cores} comes too late: JAX already computes on {jax.device_count()}") from None
+            raise UserError(f"`threads={cores}` comes too late: JAX already computes on {jax.device_count()}") from None
 
 
 def mesh(batch: int) -> Mesh:

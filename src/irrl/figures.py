@@ -40,7 +40,7 @@ STYLES = (("-", 0), ("-.", 0.4), (":", 0.25))
 def check_picture(out: Path) -> None:
     """Refuse a picture that `write_figure` cannot write there, before anything is computed."""
     if out.suffix not in FORMATS:
-        raise UserError(f"--out {out}: its name must end with one of {', '.join(FORMATS)}")
+        raise UserError(f"`out={out}`: its name must end with one of {', '.join(FORMATS)}")
     check_folder(out.parent)
 
 

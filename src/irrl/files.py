@@ -156,4 +156,4 @@ def check_folder(path: Path) -> None:
     """
     above = next(each for each in (path, *path.absolute().parents) if each.exists())
     if not above.is_dir():
-        raise UserError(f"{path}: not a folder, for {above} is a file; give another --out")
+        raise UserError(f"{path}: not a folder, for {above} is a file; give another `out`")

@@ -37,5 +37,5 @@ def generator(seed: int, purpose: Purpose, step: int = 0) -> np.random.Generator
 def _checked(seed: int) -> int:
     # JAX keeps 32 bits of a seed, so larger ones would share their random numbers.
     if not 0 <= seed < 2**32:
-        raise UserError(f"--seed is {seed}; it must be from 0 to {2**32 - 1}")
+        raise UserError(f"`seed` is {seed}; it must be from 0 to {2**32 - 1}")
     return seed

@@ -89,7 +89,7 @@ def check_finite(tree: Any, when: str) -> None:
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)):
         raise UserError(
             f"the loss, a reward or a weight became NaN or infinite in {when}; the last checkpoint from before "
-            "stands; try another --reward or --learning-rate in another folder"
+            "stands; try another `reward` or `learning_rate` in another folder"
         )
 
 

@@ -341,12 +341,12 @@ def _check_folder(folder: Path, resume: str, plan: Plan) -> None:
         # Killed before its first checkpoint, a training starts again; but nothing that was measured is erased.
         if metrics.exists() and metrics.stat().st_size and not (folder / UNSAVED).exists():
             raise UserError(
-                f"{folder}: holds the metrics of a run, but no checkpoint to go on from: give another --out, or, to "
+                f"{folder}: holds the metrics of a run, but no checkpoint to go on from: give another `out`, or, to "
                 f"start afresh here, move {metrics.name} away first"
             )
         return  # A start that failed early leaves a config, but nothing that could be lost.
     if resume != "auto":
-        raise UserError(f"{folder}: already holds a run: leave out --resume to go on with it, or choose another folder")
+        raise UserError(f"{folder}: already holds a run: leave out `resume` to go on with it, or choose another folder")
     recorded = read_json(folder / "config.json", otherwise={})
     if not isinstance(recorded.get("config"), dict):
         raise UserError(f"{folder / 'config.json'}: missing, damaged, or not of a run: choose another folder")

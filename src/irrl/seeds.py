@@ -13,14 +13,14 @@ def folders_of_seeds(out: Path, first: int, count: int) -> dict[int, Path]:
         UserError: `count` is not positive, or `out` is already in use the other way.
     """
     if count < 1:
-        raise UserError(f"--seeds is {count}; it must be at least 1")
+        raise UserError(f"`seeds` is {count}; it must be at least 1")
     if count == 1:
         if _seeds_in(out):
             folder = out / f"seed-{first}"
-            raise UserError(f"{out}: holds a folder for each of several seeds: give --seeds, or --out {folder}")
+            raise UserError(f"{out}: holds a folder for each of several seeds: give `seeds`, or `out={folder}`")
         return {first: out}
     if (out / "config.json").exists():
-        raise UserError(f"{out}: holds the run of a single seed: choose another folder for --seeds {count}")
+        raise UserError(f"{out}: holds the run of a single seed: choose another folder for `seeds={count}`")
     return {seed: out / f"seed-{seed}" for seed in range(first, first + count)}
 
 

@@ -16,6 +16,9 @@ MOST_ROWS = 50_000
 MOST_NUMBER = 1e15
 """Of a setting that is a rate, a weight or a length: float32 still holds the product of two."""
 
+ALIASES = {"fast": "best"}
+"""Older names of presets, understood wherever a task has none of that name."""
+
 MOST_TEXT = 1_100_000
 """Characters of a setting: a map of the rooms is the longest."""
 
@@ -85,60 +88,61 @@ def check_types(config: Any) -> None:
 def check_type(name: str, value: object, wanted: Any) -> None:
     """Refuse what Python would let pass and training would misread: a misspelt choice, 3.5 glimpses."""
     if wanted is AnyReward and not isinstance(value, str):
-        return check_object(value, flag(name))
+        return check_object(value, f"`{name}`")
     choices = () if wanted is AnyReward else get_args(wanted)
     if choices and value not in choices:
-        raise UserError(f"unknown {flag(name)} {shortened(repr(value))}; choose one of {', '.join(choices)}")
+        raise UserError(f"unknown `{name}` {shortened(repr(value))}; choose one of {', '.join(choices)}")
     allowed = {int: int, float: (int, float), str: str}.get(wanted)
     if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
-        raise UserError(f"{flag(name)} is {shortened(repr(value))}; it must be of type {wanted.__name__}")
+        raise UserError(f"`{name}` is {shortened(repr(value))}; it must be of type {wanted.__name__}")
     if isinstance(value, str) and not (all(map(is_printable, value.replace("\n", ""))) and len(value) <= MOST_TEXT):
-        raise UserError(f"{flag(name)} is {shortened(repr(value))}; it must be text without control characters")
+        raise UserError(f"`{name}` is {shortened(repr(value))}; it must be text without control characters")
 
 
 def check_range(name: str, value: int, least: int, most: int = 2**31 - 1) -> None:
     """Refuse a number outside `least` to `most`."""
     if not least <= value <= most:
-        raise UserError(f"{flag(name)} is {value}; it must be from {least} to {most}")
+        raise UserError(f"`{name}` is {value}; it must be from {least} to {most}")
 
 
 def check_whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
     """Refuse what is no integer, Python's or NumPy's, or outside `least` to `most`."""
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UserError(f"{flag(name)} is {value!r}; it must be of type int")
+        raise UserError(f"`{name}` is {value!r}; it must be of type int")
     check_range(name, int(value), least, most)
 
 
 def check_share(name: str, value: float) -> None:
     """Refuse a number outside 0 to 1."""
     if not 0 <= value <= 1:
-        raise UserError(f"{flag(name)} is {value}; it must lie between 0 and 1")
+        raise UserError(f"`{name}` is {value}; it must lie between 0 and 1")
 
 
 def check_number(name: str, value: float) -> None:
     """Refuse infinity, what is not a number, and what is beyond `MOST_NUMBER`."""
     if not -MOST_NUMBER <= value <= MOST_NUMBER:
-        raise UserError(f"{flag(name)} is {value}; it must be a finite number, {MOST_NUMBER:g} at most")
+        raise UserError(f"`{name}` is {value}; it must be a finite number, {MOST_NUMBER:g} at most")
 
 
 def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
     """Refuse what is not a number above 0, or 0 where that is allowed, up to `MOST_NUMBER`."""
     if not 0 <= value <= MOST_NUMBER or (value == 0 and not or_zero):
         wanted = "at least 0" if or_zero else "a positive number"
-        raise UserError(f"{flag(name)} is {value}; it must be {wanted}, {MOST_NUMBER:g} at most")
+        raise UserError(f"`{name}` is {value}; it must be {wanted}, {MOST_NUMBER:g} at most")
 
 
 def flag(field: str) -> str:
-    """How a field is written on the command line."""
+    """How a field is written on the command line. Messages of the library name fields (`irrl.errors.UserError`)."""
     return "--" + field.replace("_", "-")
 
 
 def preset_of(presets: Mapping[str, Any], name: str, overrides: Mapping[str, Any]) -> Any:
-    """The preset called `name` with some fields changed.
+    """The preset called `name`, or once called so, with some fields changed.
 
     Raises:
         UserError: no such preset (the valid ones are listed), or a field's value is out of range.
     """
-    if name not in presets:
+    name_now = name if name in presets else ALIASES.get(name, name)
+    if name_now not in presets:
         raise UserError(f"unknown preset {name!r}; choose one of {', '.join(presets)}")
-    return dataclasses.replace(presets[name], **overrides)
+    return dataclasses.replace(presets[name_now], **overrides)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from irrl.errors import UserError, one_line
+from irrl.errors import UserError, complaint
 from irrl.run import MemoryRun, Run
 
 C = TypeVar("C")
@@ -39,7 +39,7 @@ def train_all(
                 run.stops_with = asked
                 train(config, run)
         except (UserError, OSError) as error:
-            message = one_line(error)
+            message = complaint(error)
             if message not in said:
                 said.add(message)
                 which = f"seed {getattr(config, 'seed', '')}: " if len(configs) > 1 else ""

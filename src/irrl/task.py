@@ -113,9 +113,10 @@ class Task:
     given: Callable[[dict[str, Any]], dict[str, Any]] = dict
     """settings as the user gives them -> as the config takes them: the text of a file for its path"""
     idle: Callable[[Settings], Mapping[str, str]] = nothing
-    """settings -> those that do nothing beside the others, and the flag that they do nothing without"""
+    """settings -> those that do nothing beside the others, and the setting that they do nothing without, as messages
+    name it: `model=dt-ram`, in backticks"""
     notes: Callable[[Any], Iterable[str]] = nothing
-    """config -> what the user may not have thought of, a line each"""
+    """config -> what the user may not have thought of, a line each; settings in backticks"""
     curve_name: Callable[[Settings], str] = reward_of
     """settings -> the name that the published curve of such runs has, or would have"""
     named: frozenset[str] = frozenset()

@@ -269,12 +269,12 @@ def test_render_shows_robot_and_table():
 
 
 def test_wrong_settings():
-    with pytest.raises(UserError, match="--goals is 'spoons'"):
+    with pytest.raises(UserError, match="`goals` is 'spoons'"):
         gymnasium.make(NAME, goals="spoons")
-    with pytest.raises(UserError, match="unknown --camera 'foot'; choose one of eye, room"):
+    with pytest.raises(UserError, match="unknown `camera` 'foot'; choose one of eye, room"):
         gymnasium.make(NAME, camera="foot")
     for kind in (ObjectCountingEnv, ObjectCountingVectorEnv):
-        with pytest.raises(UserError, match="unknown --render-mode 'svg'; choose one of rgb_array"):
+        with pytest.raises(UserError, match="unknown `render_mode` 'svg'; choose one of rgb_array"):
             kind(render_mode="svg")
-    with pytest.raises(UserError, match="--num-envs is 0; it must be from 1"):
+    with pytest.raises(UserError, match="`num_envs` is 0; it must be from 1"):
         make_vec(0)

@@ -216,11 +216,11 @@ def test_figure_and_comparison(trained, tmp_path, capsys):
     ("settings", "complaint"),
     [
         ({"latency": 2.0}, "latency"),
-        ({"stop_bias": float("nan")}, "--stop-bias is nan; it must be a finite number"),
+        ({"stop_bias": float("nan")}, "`stop_bias` is nan; it must be a finite number"),
         ({"batch": 60, "part": 16}, "part"),
         ({"width": 8, "height": 8}, "no room"),
         ({"round": 100}, "multiple"),
-        ({"episodes": 100}, "multiple of --batch"),
+        ({"episodes": 100}, "multiple of `batch=64`"),
         ({"goals": "gold"}, "name kinds"),
         ({"distractors_most": 1000}, "from 3 to 100"),
         ({"distractors_most": 99}, "up to 105 cubes"),

@@ -19,7 +19,7 @@ def test_it_counts_as_well_as_it_did():
 
 
 def test_it_sees_what_its_preset_sees():
-    told, preset = vars(irrl.load("counting-robot").config), vars(PRESETS["fast"])
+    told, preset = vars(irrl.load("counting-robot").config), vars(PRESETS["best"])
     longer = {*FREE, "decay_episodes"}
     assert {name for name in preset if told[name] != preset[name]} <= longer
 
@@ -32,10 +32,10 @@ def test_what_it_cannot_count_is_refused():
     for bad, message in (
         (larger, "scenes ask for large_red; this robot counts small_red, small_blue, "),
         (more, "scenes show up to 7 to count; this robot counts to 6"),
-        (scenes.take(slice(0)), "--scenes is 0; it must be from 1"),
+        (scenes.take(slice(0)), "`scenes` is 0; it must be from 1"),
     ):
         for walk in (agent.walk, agent.walk_in_simulator):
             with pytest.raises(UserError, match=message):
                 walk(bad)
-    with pytest.raises(UserError, match="unknown --simulator 'mujoko'; choose one of raycast, mujoco"):
+    with pytest.raises(UserError, match="unknown `simulator` 'mujoko'; choose one of raycast, mujoco"):
         agent.count(scenes, simulator="mujoko")

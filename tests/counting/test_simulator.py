@@ -43,15 +43,15 @@ def test_pictures_are_as_the_ray_caster_draws_them():
 def test_what_is_not_there_is_refused():
     scenes = draw_scenes(CONFIG, 2, np.random.default_rng(0))
     for index in (-1, 2):
-        with pytest.raises(UserError, match=f"--index is {index}; it must be from 0 to 1"):
+        with pytest.raises(UserError, match=f"`index` is {index}; it must be from 0 to 1"):
             Simulator(CONFIG, scenes, index)
     simulator = Simulator(CONFIG, scenes, 1)
-    with pytest.raises(UserError, match="--frames is 0; it must be from 1"):
+    with pytest.raises(UserError, match="`frames` is 0; it must be from 1"):
         next(simulator.drive(1, frames=0))
     for camera, height, width, message in (
-        ("foot", 48, 64, "unknown --camera 'foot'; choose one of eye, room"),
-        ("eye", 0, 64, "--height is 0; it must be from 1 to 1024"),
-        ("room", 48, 9999, "--width is 9999; it must be from 1 to 1280"),
+        ("foot", 48, 64, "unknown `camera` 'foot'; choose one of eye, room"),
+        ("eye", 0, 64, "`height` is 0; it must be from 1 to 1024"),
+        ("room", 48, 9999, "`width` is 9999; it must be from 1 to 1280"),
     ):
         with pytest.raises(UserError, match=message), simulator.eyes(camera, height, width):
             pass

@@ -271,7 +271,7 @@ def test_bad_input_is_one_line(tmp_path, runs, capsys):
 def test_folders_of_seeds(tmp_path):
     assert folders_of_seeds(tmp_path, 7, 1) == {7: tmp_path}
     assert folders_of_seeds(tmp_path, 7, 2) == {7: tmp_path / "seed-7", 8: tmp_path / "seed-8"}
-    with pytest.raises(UserError, match="--seeds is 0"):
+    with pytest.raises(UserError, match="`seeds` is 0"):
         folders_of_seeds(tmp_path, 7, 0)
 
 

@@ -106,12 +106,12 @@ def test_steps_are_a_number_of_steps():
     # Elsewhere, for here all types are checked already.
     said = subprocess.run([sys.executable, "-c", ODD], capture_output=True, text=True, timeout=60, check=True).stdout
     assert [line.split(";")[0] for line in said.splitlines()] == [
-        "--steps is 0", "--steps is -1", "--steps is 2.5", "--steps is True", "--steps is '3'", "--steps is None"
+        "`steps` is 0", "`steps` is -1", "`steps` is 2.5", "`steps` is True", "`steps` is '3'", "`steps` is None"
     ]  # fmt: skip
 
 
 def test_bad_arguments(tmp_path):
     with pytest.raises(UserError, match="neither small, large"):
         gymnasium.make(NAME, rooms=str(tmp_path / "nowhere.txt"))
-    with pytest.raises(UserError, match="unknown --render-mode 'svg'; choose one of ansi, rgb_array"):
+    with pytest.raises(UserError, match="unknown `render_mode` 'svg'; choose one of ansi, rgb_array"):
         FourRoomsEnv(render_mode="svg")

@@ -110,7 +110,7 @@ def test_map_files(tmp_path):
     assert read_rooms(str(path)) == TINY
     assert rooms_of(read_rooms(str(path))).rows == parse(TINY, "here").rows
     assert read_rooms("large") == "large"
-    with pytest.raises(UserError, match=r"nowhere\.txt: neither small, large, nor"):
+    with pytest.raises(UserError, match=r"nowhere\.txt`: neither small, large, nor"):
         read_rooms(str(tmp_path / "nowhere.txt"))
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="neither small, large, nor"):
@@ -121,12 +121,12 @@ def test_only_ordinary_files_of_a_bounded_size_are_read(tmp_path):
     path = tmp_path / "map.txt"
     path.write_text(TINY)
     os.truncate(path, 20_000 * 20_001)
-    with pytest.raises(UserError, match=r"--rooms .*map\.txt: 400,020,000 bytes; at most 1,100,000 are read"):
+    with pytest.raises(UserError, match=r"`rooms` .*map\.txt: 400,020,000 bytes; at most 1,100,000 are read"):
         read_rooms(str(path))
     path.unlink()
     os.mkfifo(path)
     for name in (str(path), "/dev/zero"):
-        with pytest.raises(UserError, match=f"--rooms {name}: not an ordinary file"):
+        with pytest.raises(UserError, match=f"`rooms` {name}: not an ordinary file"):
             read_rooms(name)
 
 
@@ -150,7 +150,7 @@ def test_a_recorded_map_is_a_text_and_never_the_name_of_a_file(tmp_path, content
     """Were it opened, a stranger's run would go through with the first, and tell of the second's content."""
     path, folder = tmp_path / "map.txt", tmp_path / "run"
     path.write_text(content)
-    with pytest.raises(UserError, match="--rooms, row 1: '-' is neither a wall"):
+    with pytest.raises(UserError, match="`rooms`, row 1: '-' is neither a wall"):
         Config(rooms=str(path))
     config, recorded = Config(rooms=TINY, skills=2), {"task": "skills", "config": {"rooms": str(path), "skills": 2}}
     tables = initial_tables(config, rooms_of(TINY))

@@ -126,12 +126,12 @@ def test_a_reward_that_ruins_the_tables(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"disdain": 1.0}, "needs an --ensemble of at least 2"),
-        ({"epsilon": 1.5}, "--epsilon is 1.5; it must lie between 0 and 1"),
-        ({"learning_rate": 0.0}, "--learning-rate is 0.0; it must be a positive number"),
-        ({"learning_rate": 1e300}, r"--learning-rate is 1e\+300; it must be a positive number, 1e\+15 at most"),
-        ({"discriminator_rate": -1.0}, "--discriminator-rate is -1.0; it must be a positive number"),
-        ({"skills": 1}, "--skills is 1; it must be from 2"),
+        ({"disdain": 1.0}, "needs an `ensemble` of at least 2"),
+        ({"epsilon": 1.5}, "`epsilon` is 1.5; it must lie between 0 and 1"),
+        ({"learning_rate": 0.0}, "`learning_rate` is 0.0; it must be a positive number"),
+        ({"learning_rate": 1e300}, r"`learning_rate` is 1e\+300; it must be a positive number, 1e\+15 at most"),
+        ({"discriminator_rate": -1.0}, "`discriminator_rate` is -1.0; it must be a positive number"),
+        ({"skills": 1}, "`skills` is 1; it must be from 2"),
         ({"rooms": "###\n# #\n# #"}, "row 3: the border is open"),
     ],
 )

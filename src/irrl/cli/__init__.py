@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
 import irrl
 from irrl.cli.surroundings import settle
 from irrl.cli.task_app import app_of
-from irrl.errors import UserError, one_line
+from irrl.errors import UserError, complaint, fields_as_flags, one_line
 from irrl.task import BUILT_IN, find, registered
 
 app = App(
@@ -28,6 +29,12 @@ OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas small
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
+    with fields_as_flags():
+        status = _run(arguments)
+    sys.exit(status or 0)
+
+
+def _run(arguments: Sequence[str] | None) -> Any:
     settle()
     try:
         _add_own(sys.argv[1:] if arguments is None else arguments)
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         status = _say(OUT_OF_MEMORY)
-    sys.exit(status or 0)
+    return status
 
 
 def _add_own(arguments: Sequence[str]) -> None:
@@ -55,6 +62,8 @@ def _add_own(arguments: Sequence[str]) -> None:
 
 
 def _in_words(error: BaseException) -> str:
+    if isinstance(error, UserError):
+        return complaint(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error) or OUT_OF_MEMORY

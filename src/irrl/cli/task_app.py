@@ -11,7 +11,7 @@ from irrl.cli.settings import Whole, settings_of
 from irrl.cli.training import TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
 from irrl.references import resolve
-from irrl.settings import flag, preset_of
+from irrl.settings import preset_of
 from irrl.task import Report, Task
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
@@ -48,7 +48,7 @@ def _train(task: Task) -> Callable[..., int]:
         first = preset_of(task.presets, preset_name, settings)
         for name, needed in task.idle(vars(first)).items():
             if name in settings:
-                raise UserError(f"{flag(name)} {settings[name]} does nothing without {needed}")
+                raise UserError(f"`{name}={settings[name]}` does nothing without {needed}")
         return Trainings(task, flags, first).train()
 
     return train_command

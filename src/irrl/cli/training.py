@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from irrl.cli.settings import Whole, command_to_go_on
-from irrl.errors import UserError, say
+from irrl.errors import UserError, complaint, say
 from irrl.extras import import_extra
 from irrl.plan import plan_of
 from irrl.references import resolve
@@ -96,7 +96,7 @@ class Trainings:
         for folder in self._configs:
             self._check(folder)
         for note in task.notes(self._first):
-            print(f"note: {note}", file=sys.stderr)
+            print(f"note: {complaint(note)}", file=sys.stderr)
         return self._in_turn() if task.threads_share == "batch" else self._side_by_side()
 
     def _in_turn(self) -> int:

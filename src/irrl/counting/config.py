@@ -57,13 +57,19 @@ class Config(SceneConfig):
     episodes: int = 196_608
     """episodes of training; they come in rounds, of which the last may be shorter"""
     round: int = 16_384
-    """episodes between rows of metrics, validations and checkpoints; their scenes are drawn together"""
+    """episodes whose scenes are drawn together"""
     validation_size: int = 2_000
     """scenes held out for validation"""
     seed: int = 1
     """decides everything random"""
+
+    log_every: int = 0
+    """episodes between rows of metrics, and validations; 0: a round"""
+    checkpoint_every: int = 0
+    """episodes between checkpoints; 0: a round"""
     keep_every: int = 0
-    """rounds between checkpoints that are kept for good; 0 keeps none but the best and the last"""
+    """episodes between checkpoints that are kept for good; 0 keeps none but the best and the last. Fewer than a batch
+    are rounds, as in older runs"""
 
     def __post_init__(self):
         self.check_scene()
@@ -75,13 +81,13 @@ class Config(SceneConfig):
             check_range(name, getattr(self, name), 1, 16_384)
         for name in ("batch", "round", "validation_size"):
             check_range(name, getattr(self, name), 1, 10_000_000)
-        if self.episodes > MOST_ROWS * self.round:
-            raise UserError(
-                f"--round {self.round} makes {self.episodes // self.round:,} rows of metrics in --episodes "
-                f"{self.episodes}; there can be {MOST_ROWS:,} at most"
-            )
-        for name in ("decay_episodes", "keep_every"):
+        for name in ("decay_episodes", "log_every", "checkpoint_every", "keep_every"):
             check_range(name, getattr(self, name), 0)
+        if self.episodes > MOST_ROWS * (rows_every := self.log_every or self.round):
+            raise UserError(
+                f"`{'log_every' if self.log_every else 'round'}={rows_every}` makes {self.episodes // rows_every:,} "
+                f"rows of metrics in `episodes={self.episodes}`; there can be {MOST_ROWS:,} at most"
+            )
         check_range("seed", self.seed, 0, 2**32 - 1)
         for name in ("learning_rate", "muon_rate"):
             check_positive(name, getattr(self, name))
@@ -91,20 +97,22 @@ class Config(SceneConfig):
         check_positive("reinforce_weight", self.reinforce_weight, or_zero=True)
         if self.grid[0] < 1 or self.grid[1] < self.regions:
             raise UserError(
-                f"--width {self.width} and --height {self.height} have no room for --regions {self.regions} of windows "
-                f"of {self.block * self.window} pixels (--block {self.block}, --window {self.window})"
+                f"`width={self.width}` and `height={self.height}` have no room for `regions={self.regions}` of windows "
+                f"of {self.block * self.window} pixels (`block={self.block}`, `window={self.window}`)"
             )
         if self.batch % self.part:
-            raise UserError(f"--part is {self.part}, which does not divide --batch {self.batch}")
-        if self.episodes % self.batch:
-            raise UserError(f"--episodes is {self.episodes}; it must be a multiple of --batch {self.batch}")
+            raise UserError(f"`part` is {self.part}, which does not divide `batch={self.batch}`")
+        for name in ("episodes", "log_every", "checkpoint_every", "keep_every"):
+            episodes = getattr(self, name)
+            if episodes % self.batch and not (name == "keep_every" and episodes < self.batch):
+                raise UserError(f"`{name}` is {episodes}; it must be a multiple of `batch={self.batch}`")
         if self.round % (4 * self.batch):
-            raise UserError(f"--round is {self.round}; it must be a multiple of four times --batch {self.batch}")
+            raise UserError(f"`round` is {self.round}; it must be a multiple of four times `batch={self.batch}`")
 
     @property
     def program(self) -> "Config":
         """What compiled programs depend on; all else is the same here. So seeds and budgets share them."""
-        return replace(self, seed=0, episodes=self.batch, keep_every=0)
+        return replace(self, seed=0, episodes=self.batch, log_every=0, checkpoint_every=0, keep_every=0)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -138,13 +146,32 @@ class Config(SceneConfig):
         """Steps of the optimiser in all."""
         return self.episodes // self.batch
 
+    @property
+    def keep_steps(self) -> int:
+        """Steps between checkpoints that are kept for good; 0: none are."""
+        return (self.keep_every * self.round if self.keep_every < self.batch else self.keep_every) // self.batch
 
-FREE = frozenset({"episodes", "keep_every"})
+
+FREE = frozenset({"episodes", "log_every", "checkpoint_every", "keep_every"})
 """Budget and logging fields: a resumed run may change these."""
 
 PRESETS = {
-    "fast": Config(),
+    # What is known of the paper's robot, and a config can say. Not its network: a frozen ImageNet ResNet-18, two more
+    # convolutions with dropout, a goal embedding, and a memory that the policy does not train. Nor REINFORCE with Adam
+    # alone: where to stop and Muon stay ours. Its angle and pitch of view are not known, nor its price of a move.
+    "paper": Config(
+        width=256,
+        height=256,
+        hidden_units=256,
+        reinforce_weight=0.01,
+        learning_rate=1e-4,
+        decay_episodes=0,
+        batch=1,
+        part=1,
+        episodes=2_000_000,
+    ),
     "demo": Config(episodes=49_152, decay_episodes=49_152, round=8_192),
+    "best": Config(),
 }
 
 

@@ -43,7 +43,7 @@ def draw(model: Path, out: Path | None = None, *, cases: int = 3, seed: int = 0)
         UserError: there is no good checkpoint, or nothing to draw with.
     """
     if cases < 1:
-        raise UserError(f"--cases is {cases}; it must be at least 1")
+        raise UserError(f"`cases` is {cases}; it must be at least 1")
     agent = load_agent(model)
     out = figures_folder(model) if out is None else out
     check_folder(out)

@@ -134,8 +134,8 @@ def draw_scenes(config: SceneConfig, number: int, rng: np.random.Generator | Seq
             return scenes
     which = f"{LEVELS[level[left[0]]]} scene of {count[left[0]]} {KINDS[goal[left[0]]]} cubes and distractors"
     raise UserError(
-        f"no {which} came out in {ROUNDS} tries (--distractors-most {config.distractors_most}, --table-radius "
-        f"{config.table_radius}, --levels {config.levels}); ask for fewer cubes, a larger table, other "
+        f"no {which} came out in {ROUNDS} tries (`distractors_most={config.distractors_most}`, "
+        f"`table_radius={config.table_radius}`, `levels={config.levels}`); ask for fewer cubes, a larger table, other "
         "levels, or a camera that sees more of it"
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from irrl.errors import UserError
-from irrl.settings import check_positive, check_range, check_types, flag
+from irrl.settings import check_positive, check_range, check_types
 
 EDGES = {"small": 0.03, "medium": 0.06, "large": 0.11}
 """Edges of the cubes, m: measured off the released clips."""
@@ -64,7 +64,7 @@ class SceneConfig:
         for name in ("goals", "counts", "levels"):
             if len(getattr(self, name)) > MOST_LIST:
                 raise UserError(
-                    f"{flag(name)} has {len(getattr(self, name)):,} characters; it can have {MOST_LIST:,} at most"
+                    f"`{name}` has {len(getattr(self, name)):,} characters; it can have {MOST_LIST:,} at most"
                 )
         check_range("viewpoints", self.viewpoints, 4, 4096)
         for name in ("width", "height"):
@@ -74,31 +74,31 @@ class SceneConfig:
         check_range("distractors_most", self.distractors_most, self.distractors_least, MOST_CUBES)
         if self.most_cubes > MOST_CUBES:
             raise UserError(
-                f"--counts and --distractors-most make up to {self.most_cubes} cubes; there can be {MOST_CUBES} at most"
+                f"`counts` and `distractors_most` make up to {self.most_cubes} cubes; there can be {MOST_CUBES} at most"
             )
         for name in ("table_radius", "field_of_view", "camera_distance", "camera_height"):
             check_positive(name, getattr(self, name))
         if not self.field_of_view < 170:
-            raise UserError(f"--field-of-view is {self.field_of_view}; it must be below 170 degrees")
+            raise UserError(f"`field_of_view` is {self.field_of_view}; it must be below 170 degrees")
         if not -80 <= self.camera_pitch <= 80:
-            raise UserError(f"--camera-pitch is {self.camera_pitch}; it must lie between -80 and 80 degrees")
+            raise UserError(f"`camera_pitch` is {self.camera_pitch}; it must lie between -80 and 80 degrees")
         if self.table_radius <= LEG_RADIUS:
-            raise UserError(f"--table-radius is {self.table_radius}; it must be above that of the leg, {LEG_RADIUS} m")
+            raise UserError(f"`table_radius` is {self.table_radius}; it must be above that of the leg, {LEG_RADIUS} m")
         if self.camera_distance <= self.table_radius + EDGES["large"]:
             raise UserError(
-                f"--camera-distance is {self.camera_distance}; the robot would stand in a table of "
+                f"`camera_distance` is {self.camera_distance}; the robot would stand in a table of "
                 f"{self.table_radius} m"
             )
         if self.camera_distance >= ROOM:
-            raise UserError(f"--camera-distance is {self.camera_distance}; the room's walls are at {ROOM} m")
+            raise UserError(f"`camera_distance` is {self.camera_distance}; the room's walls are at {ROOM} m")
         if not TABLE_HEIGHT + EDGES["large"] < self.camera_height < ROOM:
             raise UserError(
-                f"--camera-height is {self.camera_height}; it must be above the table and its cubes, 0.83 m, and below "
+                f"`camera_height` is {self.camera_height}; it must be above the table and its cubes, 0.83 m, and below "
                 f"{ROOM} m"
             )
         unknown = [goal for goal in self.goal_names if goal not in KINDS]
         if unknown or len(set(self.goal_names)) < len(self.goal_names):
-            raise UserError(f"--goals is {self.goals!r}; name kinds of cube, once each: {', '.join(KINDS)}")
+            raise UserError(f"`goals` is {self.goals!r}; name kinds of cube, once each: {', '.join(KINDS)}")
         _ = self.count_weights, self.level_weights  # they check themselves
 
     @property
@@ -121,7 +121,7 @@ class SceneConfig:
         """The share of each of LEVELS."""
         weights = _weights("levels", self.levels, least=len(LEVELS))
         if len(weights) != len(LEVELS):
-            raise UserError(f"--levels is {self.levels!r}; it must be {len(LEVELS)} numbers: {', '.join(LEVELS)}")
+            raise UserError(f"`levels` is {self.levels!r}; it must be {len(LEVELS)} numbers: {', '.join(LEVELS)}")
         return weights
 
     @property
@@ -138,5 +138,5 @@ def _weights(name: str, text: str, least: int) -> list[float]:
         numbers = []
     total = sum(numbers)
     if len(numbers) < least or not all(number >= 0 for number in numbers) or not 0 < total < float("inf"):
-        raise UserError(f"{flag(name)} is {text!r}; it must be at least {least} numbers from 0 on, separated by commas")
+        raise UserError(f"`{name}` is {text!r}; it must be at least {least} numbers from 0 on, separated by commas")
     return [number / total for number in numbers]

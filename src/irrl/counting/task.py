@@ -29,9 +29,9 @@ class DrawOptions:
 
 def _notes(config: Config) -> tuple[str, ...]:
     if config.decay_episodes > config.episodes:
-        return (f"training ends before --decay-episodes {config.decay_episodes}",)
+        return (f"training ends before `decay_episodes={config.decay_episodes}`",)
     if 0 < config.decay_episodes < config.episodes:
-        return (f"from --decay-episodes {config.decay_episodes} on, steps are a hundredth",)
+        return (f"from `decay_episodes={config.decay_episodes}` on, steps are a hundredth",)
     return ()
 
 
@@ -52,7 +52,7 @@ TASK = Task(
     help="A robot that walks round a table to count cubes.",
     config=Config,
     presets=PRESETS,
-    preset="fast",
+    preset="best",
     progress=Progress(unit="episode", budget="episodes"),
     score=Score(metric="validation_accuracy", name="validation accuracy", is_share=True, goals=(0.5, 0.8, 0.9)),
     describe=_describe,

@@ -34,7 +34,7 @@ TYPICAL = 128
 
 
 class Metrics(NamedTuple):
-    """Sums over the episodes of this round so far, of what a robot may expect that stops by chance."""
+    """Sums over the episodes since the last row, of what a robot may expect that stops by chance."""
 
     episodes: Float[Array, ""]
     loss: Float[Array, ""]
@@ -217,19 +217,24 @@ class Training(Learner[TrainState]):
         return {"episode": step * self._config.batch}
 
     def advance(self, state: TrainState, step: int, until: int) -> TrainState:
-        """Some steps of a round; its scenes are there from its first step, or a resume, to its row."""
-        number, row = divmod(step, self._steps)
-        if self._round is None:
-            self._round = self._source.round(number + 1)
-        return jax.block_until_ready(train_steps(state, self._round, row, row + until - step, config=self._config))
+        """Some steps, round after round; a round's scenes are there from its first step, or a resume, to its last."""
+        while step < until:
+            number, row = divmod(step, self._steps)
+            if self._round is None:
+                self._round = self._source.round(number + 1)
+            stop = min(self._steps, row + until - step)
+            state = jax.block_until_ready(train_steps(state, self._round, row, stop, config=self._config))
+            step += stop - row
+            if stop == self._steps:
+                self._round = None
+        return state
 
     def check(self, state: TrainState, step: int) -> None:
         """Weights, and what was summed up."""
         check_finite((state.metrics, state.params), f"round {(step - 1) // self._steps + 1}")
 
     def row(self, state: TrainState, step: int, pace: Pace) -> tuple[dict[str, Any], TrainState]:
-        """Means over a round's episodes."""
-        self._round = None
+        """Means over the episodes since the last row."""
         frames = pace.steps * self._config.batch * self._config.steps
         speed = {"seconds": pace.seconds, "frames_per_second": frames / pace.seconds}
         empty = jax.tree.map(jnp.zeros_like, state.metrics)
@@ -250,8 +255,8 @@ class Training(Learner[TrainState]):
 def train(config: Config, run: Run | None = None, source: Source | None = None) -> Agent:
     """Train until `config.episodes`, or until `run.stop_requested`, going on from the state `run` holds, if any.
 
-    Each round logs one row of metrics to `run`: means over its episodes, validation, seconds and frames per second.
-    With no `run` the rows are lost and only the agent comes back.
+    Every `log_every` episodes one row of metrics goes to `run`: means over them, validation, seconds, frames per
+    second. With no `run` the rows are lost and only the agent comes back.
 
     Raises:
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
@@ -263,11 +268,11 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     rounds = -(-config.train_steps // round)
     schedule = Schedule(
         steps=config.train_steps,
-        row_every=round,
-        checkpoint_every=round,
-        keep_every=config.keep_every * round,
+        row_every=config.log_every // config.batch or round,
+        checkpoint_every=config.checkpoint_every // config.batch or round,
+        keep_every=config.keep_steps,
         # The last round may be shorter, but it counts.
-        keep_last=config.keep_every > 0 and rounds % config.keep_every == 0,
+        keep_last=config.keep_steps > 0 and rounds * round % config.keep_steps == 0,
     )
     run = run or MemoryRun()
     run.threads = mesh(config.batch).size

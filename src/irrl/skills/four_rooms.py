@@ -142,13 +142,13 @@ def read_rooms(name: str) -> str:
     try:
         text = read_file(Path(name), MOST_TEXT).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UserError as error:
-        raise UserError(f"--rooms {error}") from error
+        raise UserError(f"`rooms` {error}") from error
     except (OSError, ValueError) as error:  # not there, or not text; or a name that no file can have
-        raise UserError(f"--rooms {name}: neither small, large, nor a text file with a map ({error})") from error
+        raise UserError(f"`rooms={name}`: neither small, large, nor a text file with a map ({error})") from error
     return "\n".join(parse(text, name).rows)
 
 
 @lru_cache(maxsize=4)
 def rooms_of(rooms: str) -> FourRooms:
     """The map that a config names or holds: never a file's name, for the config may be a stranger's."""
-    return parse(ROOMS.get(rooms, rooms), "--rooms")
+    return parse(ROOMS.get(rooms, rooms), "`rooms`")

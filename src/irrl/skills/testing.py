@@ -34,7 +34,7 @@ def agent_at(folder: Path, iteration: int | None = None) -> Agent:
         known = ", ".join(f"{number:,}" for number in kept) or "none"
         raise UserError(
             f"{folder}: no checkpoint of iteration {iteration:,} (the last is {found.iteration:,}; "
-            f"kept by --keep-every: {known})"
+            f"kept by `keep_every`: {known})"
         )
     return found
 

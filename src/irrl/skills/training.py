@@ -76,7 +76,7 @@ class Training(Learner[Tables]):
         if not all(np.isfinite(table).all() for table in (state.q, state.bonus_q, state.logits)):
             raise UserError(
                 f"a table became NaN or infinite before iteration {step}; whatever checkpoint was made before "
-                "stands; try another --reward or --learning-rate in another folder"
+                "stands; try another `reward` or `learning_rate` in another folder"
             )
 
     def row(self, state: Tables, step: int, pace: Pace) -> tuple[dict[str, Any], Tables]:

@@ -97,7 +97,7 @@ def test_runs_of_several_presets_are_told_apart_by_the_preset_and_what_was_chang
     fast = write_run(tmp_path / "fast", constant(0.7), **settings)
     assert [group.label for group in groups_of([runs[2], fast])] == [
         "accuracy, preset paper",
-        "accuracy, preset fast, location_std 0.1",
+        "accuracy, preset best, location_std 0.1",
     ]
 
 

@@ -25,9 +25,9 @@ def test_they_read_as_well_as_they_did(name, least, canvases):
     assert (answers == canvases.labels[:2000]).mean() > least
 
 
-@pytest.mark.parametrize("name", ["fast", "ram8"])
-def test_they_see_what_their_presets_see(name):
-    config, preset = irrl.load(f"digits-{name}").config, PRESETS[name]
+@pytest.mark.parametrize(("name", "preset"), [("fast", "best"), ("ram8", "ram8")])
+def test_they_see_what_their_presets_see(name, preset):
+    config, preset = irrl.load(f"digits-{name}").config, PRESETS[preset]
     assert (config.patch, config.scales, config.glimpses) == (preset.patch, preset.scales, preset.glimpses)
     told = {setting: value for setting, value in vars(config).items() if setting not in idle(vars(config))}
     assert told.items() <= vars(preset).items(), "trained with other settings than the preset of its name has now"

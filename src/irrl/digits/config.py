@@ -237,7 +237,7 @@ class Config(TrainingConfig, AgentConfig, CanvasConfig):
 
 def idle(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings that do nothing beside the others, and without what: runs that differ in them only are alike."""
-    return {} if settings["model"] == "dt-ram" else {"stop": "--model dt-ram"}
+    return {} if settings["model"] == "dt-ram" else {"stop": "`model=dt-ram`"}
 
 
 OURS: dict[str, Any] = {"data": "published-fresh", "reinforce_weight": 0.05, "learning_rate": 1e-3}
@@ -254,7 +254,7 @@ PRESETS = {
         epochs=34,
         decay_epochs=34,
     ),
-    "fast": Config(
+    "best": Config(
         **OURS,
         agent="fast",
         spread_epochs=320,

@@ -119,7 +119,7 @@ def watch(agent: Agent, canvases: Canvases, *, count: int, seed: int) -> list[Ca
     """
     total = len(canvases.labels)
     if not 1 <= count <= total:
-        raise UserError(f"--cases is {count}; it must be from 1 to {total}, the number of test canvases")
+        raise UserError(f"`cases` is {count}; it must be from 1 to {total}, the number of test canvases")
     picked = keys.generator(seed, "evaluation").choice(total, count, replace=False)
     return look(agent, canvases.images[picked], canvases.labels[picked].tolist(), seed=seed)
 

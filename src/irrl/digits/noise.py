@@ -353,9 +353,9 @@ def _canvases(agents: Sequence[Agent], split: Split, cases: int | None, mnist: P
             sets[kind] = canvases_for(agent.config, agent.trained_on, split, mnist)
     least = min(len(canvases.labels) for canvases in sets.values())
     if cases is not None and not 1 <= cases <= least:
-        raise UserError(f"--cases is {cases}; it must be from 1 to {least}, the number of {split} canvases")
+        raise UserError(f"`cases` is {cases}; it must be from 1 to {least}, the number of {split} canvases")
     if cases is None and any(len(canvases.labels) != least for canvases in sets.values()):
-        raise UserError(f"these models have different numbers of {split} canvases; give --cases, at most {least}")
+        raise UserError(f"these models have different numbers of {split} canvases; give `cases`, at most {least}")
     shown = {kind: Canvases(images[:cases], labels[:cases]) for kind, (images, labels) in sets.items()}
     return [shown[kind] for kind in kinds]
 

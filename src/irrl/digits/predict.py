@@ -45,7 +45,9 @@ def predict(model: Path, images: list[Path], out: Path, *, seed: int) -> list[An
     targets = [out / f"{image.stem}-glimpses.png" for image in images]
     for target in targets:
         if targets.count(target) > 1:
-            raise UserError(f"two pictures would both be drawn into {target}: give them in two commands with own --out")
+            raise UserError(
+                f"two pictures would both be drawn into {target}: give them in two commands with an `out` of their own"
+            )
     check_folder(out)
     agent = load_agent(model)
     canvases = canvases_of(images, agent.config.canvas)

@@ -37,10 +37,10 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notes(config: Config) -> tuple[str, ...]:
-    last = {"--decay-epochs": config.decay_epochs, "--spread-epochs": config.spread_epochs}
+    last = {name: getattr(config, name) for name in ("decay_epochs", "spread_epochs")}
     return tuple(
-        f"training ends at epoch {config.epochs}, before {flag} {epoch}"
-        for flag, epoch in last.items()
+        f"training ends at epoch {config.epochs}, before `{name}={epoch}`"
+        for name, epoch in last.items()
         if epoch > config.epochs
     )
 

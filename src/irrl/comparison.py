@@ -25,9 +25,9 @@ from irrl.task import Settings, Task
 class Curve(NamedTuple):
     """A published learning curve."""
 
-    at: Int[np.ndarray, "points"]
+    at: Int[np.ndarray, " points"]
     """epochs or iterations"""
-    score: Float[np.ndarray, "points"]
+    score: Float[np.ndarray, " points"]
     """mean over seeds"""
 
 
@@ -50,7 +50,7 @@ class Group:
     label: str
     """the reward, the preset if there are several, and in what else this group differs from the others"""
     seeds: tuple[int, ...]
-    at: Int[np.ndarray, "points"]
+    at: Int[np.ndarray, " points"]
     """epochs or iterations at which every seed was measured: they end with the shortest run"""
     scores: Float[np.ndarray, "seeds points"]
 

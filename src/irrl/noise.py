@@ -61,7 +61,7 @@ def compare(
     reward: Reward,
     log_probs: Float[np.ndarray, "cases classes"],
     oracle_log_probs: Float[np.ndarray, "cases classes"],
-    target: Integer[np.ndarray, "cases"],
+    target: Integer[np.ndarray, " cases"],
     prior: Prior,
     name: str | None = None,
 ) -> tuple[RewardNoise, list[RewardNoise]]:
@@ -78,7 +78,7 @@ def compare(
         paid = p > np.broadcast_to(prior, log_probs.shape[1])[target] if smooth is not reward else True
         expansion = *(np.where(paid, each, 0) for each in derivatives(smooth, p)), q - p
 
-    def over(rows: Bool[np.ndarray, "cases"], low: float, high: float) -> RewardNoise:
+    def over(rows: Bool[np.ndarray, " cases"], low: float, high: float) -> RewardNoise:
         terms = expansion and [term[rows] for term in expansion]
         return RewardNoise(
             low,
@@ -96,8 +96,8 @@ def compare(
 
 
 def target_probability(
-    log_probs: Float[np.ndarray, "cases classes"], target: Integer[np.ndarray, "cases"]
-) -> Float[np.ndarray, "cases"]:
+    log_probs: Float[np.ndarray, "cases classes"], target: Integer[np.ndarray, " cases"]
+) -> Float[np.ndarray, " cases"]:
     """The probability of each case's true class, floored as rewards floor it (1.2e-38)."""
     index, _ = class_index(log_probs, target, array_namespace(log_probs))
     log_probability = np.take_along_axis(log_probs.astype(np.float64), index[:, None], axis=1)[:, 0]
@@ -108,10 +108,10 @@ def reward_noise(
     reward: Reward,
     log_probs: Float[np.ndarray, "cases classes"],
     oracle_log_probs: Float[np.ndarray, "cases classes"],
-    target: Integer[np.ndarray, "cases"],
+    target: Integer[np.ndarray, " cases"],
     prior: Prior,
     name: str | None = None,
-) -> Float[np.ndarray, "cases"]:
+) -> Float[np.ndarray, " cases"]:
     """The measured noise of any reward: what the discriminator pays minus what the oracle would.
 
     For a `GeneralisedReward` this is eps_g = g(q) - g(p), whatever the prior.
@@ -136,8 +136,8 @@ def reward_noise(
 
 
 def derivatives(
-    reward: GeneralisedReward, p: Float[np.ndarray, "cases"]
-) -> tuple[Float[np.ndarray, "cases"], Float[np.ndarray, "cases"]]:
+    reward: GeneralisedReward, p: Float[np.ndarray, " cases"]
+) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
     """g'(p) and g''(p), by differentiating the reward's own g; one of your own needs no formula.
 
     Rewards write g as a function h of u = log q, so g'(q) = h'(u) / q and g''(q) = (h''(u) - h'(u)) / q^2. Rounding
@@ -167,7 +167,7 @@ def derivatives(
 
 
 def taylor_bias(
-    first: Float[np.ndarray, "cases"], second: Float[np.ndarray, "cases"], delta: Float[np.ndarray, "cases"]
+    first: Float[np.ndarray, " cases"], second: Float[np.ndarray, " cases"], delta: Float[np.ndarray, " cases"]
 ) -> float:
     """E[eps_g] ~ E[g'(p) delta + g''(p)/2 delta^2].
 
@@ -180,7 +180,7 @@ def taylor_bias(
 
 
 def taylor_variance(
-    first: Float[np.ndarray, "cases"], second: Float[np.ndarray, "cases"], delta: Float[np.ndarray, "cases"]
+    first: Float[np.ndarray, " cases"], second: Float[np.ndarray, " cases"], delta: Float[np.ndarray, " cases"]
 ) -> float:
     """Var[eps_g] ~ Var[g'(p) delta] + Var[g''(p)/2 delta^2] + 2 Cov of these two; arguments as for `taylor_bias`."""
     # The variance of a sum: adding up the three terms would lose digits where they cancel.

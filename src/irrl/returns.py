@@ -6,10 +6,10 @@ from jaxtyping import Array, Bool, Float
 
 
 def reinforce_with_baseline(
-    action_log_probs: Float[Array, "time"],
-    returns: Float[Array, "time"] | Float[Array, ""],
-    baselines: Float[Array, "time"],
-    acting: Bool[Array, "time"],
+    action_log_probs: Float[Array, " time"],
+    returns: Float[Array, " time"] | Float[Array, ""],
+    baselines: Float[Array, " time"],
+    acting: Bool[Array, " time"],
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """REINFORCE (Williams, 1992) for one episode.
 
@@ -28,7 +28,7 @@ def reinforce_with_baseline(
     return policy_loss, jnp.where(acting, (baselines - returns) ** 2, 0).sum() / acting.sum()
 
 
-def returns_to_come(rewards: Float[Array, "time *batch"], discount: float) -> Float[Array, "time *batch"]:
+def returns_to_come(rewards: Float[Array, " time *batch"], discount: float) -> Float[Array, " time *batch"]:
     """`R_t = r_{t+1} + discount * R_{t+1}`: what an action after observation t is paid by later ones; `R_T = 0`.
 
     Args:

@@ -19,8 +19,8 @@ def interquartile_mean(values: Float[np.ndarray, "*shape"], axis: int = 0) -> Fl
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, "seeds *rest"], statistic: Callable[..., np.ndarray] = interquartile_mean
-) -> Float[np.ndarray, "2 *rest"] | None:
+    values: Float[np.ndarray, " seeds *rest"], statistic: Callable[..., np.ndarray] = interquartile_mean
+) -> Float[np.ndarray, " 2 *rest"] | None:
     """Percentile bootstrap interval, at 95 %, of a statistic over seeds.
 
     Seeds are drawn with replacement, the same ones for every column of `values`, and by the same random numbers at

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from irrl.counting import render
+from irrl.counting.jitter import MOST_JITTER, jittered, still
 from irrl.counting.render import FIRST_CUBE, FLOOR, TABLE, WALL, View
 from irrl.counting.scene import draw_scenes
 from irrl.counting.scene_config import KINDS, SceneConfig
@@ -94,9 +95,9 @@ def test_counts_of_pixels_are_those_of_the_image():
 def test_jitter_moves_what_it_should():
     scenes = draw_scenes(CONFIG, 1, np.random.default_rng(2))
     view = scenes.view(np.zeros(1, np.float32))
-    plain, still = render.render(CONFIG, view), render.still(1)
-    np.testing.assert_array_equal(plain.rgb, render.render(CONFIG, view, still).rgb)
-    dark = render.render(CONFIG, view, still._replace(colour=still.colour - 30))
+    plain, none = render.render(CONFIG, view), still(1)
+    np.testing.assert_array_equal(plain.rgb, render.render(CONFIG, view, none).rgb)
+    dark = render.render(CONFIG, view, none._replace(colour=none.colour - 30))
     assert (np.asarray(dark.rgb, int) <= np.asarray(plain.rgb, int)).all()
     np.testing.assert_array_equal(dark.ids, plain.ids)
     from_left = render.render(CONFIG, view, still._replace(light=still.light + np.array([0, -0.8, 0])))
@@ -109,8 +110,8 @@ def test_jitter_moves_what_it_should():
 
 
 def test_random_jitter_keeps_within_its_bounds_and_fills_them():
-    drawn = render.jittered(4000, 0.5, jax.random.key(0))
-    for array, most in zip(drawn, render.MOST_JITTER, strict=True):
+    drawn = jittered(4000, 0.5, jax.random.key(0))
+    for array, most in zip(drawn, MOST_JITTER, strict=True):
         extremes = np.asarray(array).reshape(-1, array.shape[-1])
         np.testing.assert_allclose(extremes.max(axis=0), np.multiply(most, 0.5), rtol=0.01)
         np.testing.assert_allclose(extremes.min(axis=0), np.multiply(most, -0.5), rtol=0.01)

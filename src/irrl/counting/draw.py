@@ -97,7 +97,7 @@ def film(agent: Agent, scene: Scenes) -> list[Frame]:
 def _frame(
     room: UInt8[np.ndarray, "_ _ 3"],
     eye: UInt8[np.ndarray, "_ _ 3"],
-    belief: Float[np.ndarray, "classes"],
+    belief: Float[np.ndarray, " classes"],
     title: str,
     color: str,
     answer: int | None,

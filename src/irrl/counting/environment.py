@@ -124,7 +124,7 @@ class ObjectCountingVectorEnv(VectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[
-        Observation, Float64[np.ndarray, "envs"], Bool[np.ndarray, "envs"], Bool[np.ndarray, "envs"], dict[str, Any]
+        Observation, Float64[np.ndarray, " envs"], Bool[np.ndarray, " envs"], Bool[np.ndarray, " envs"], dict[str, Any]
     ]:
         """Act in every environment.
 
@@ -173,7 +173,7 @@ class ObjectCountingVectorEnv(VectorEnv):
             )
         return [each if each is None else int(each) for each in seeds]
 
-    def _mask(self, mask: Any) -> Bool[np.ndarray, "envs"]:
+    def _mask(self, mask: Any) -> Bool[np.ndarray, " envs"]:
         """Which environments to reset; all if `mask` is None."""
         if mask is None:
             return np.ones(self.num_envs, bool)
@@ -186,13 +186,13 @@ class ObjectCountingVectorEnv(VectorEnv):
             self._check_begun()
         return mask
 
-    def _begin(self, which: Bool[np.ndarray, "envs"], ahead: int) -> None:
+    def _begin(self, which: Bool[np.ndarray, " envs"], ahead: int) -> None:
         """Start the next episode of some environments."""
         scenes = self._next_scenes(which, ahead)
         self.scenes = scenes if which.all() else self.scenes.put(which, scenes)
         self.viewpoint[which], self._moves[which], self.over[which] = 0, 0, False
 
-    def _next_scenes(self, which: Bool[np.ndarray, "envs"], ahead: int) -> Scenes:
+    def _next_scenes(self, which: Bool[np.ndarray, " envs"], ahead: int) -> Scenes:
         """The next scene of some environments: the n-th of each comes from the n-th child of its generator.
 
         Where one has none left, everybody gets as many as are to be `ahead`.
@@ -213,7 +213,7 @@ class ObjectCountingVectorEnv(VectorEnv):
             "goal": self.scenes.goal.copy(),
         }
 
-    def _information(self, which: Bool[np.ndarray, "envs"]) -> dict[str, Any]:
+    def _information(self, which: Bool[np.ndarray, " envs"]) -> dict[str, Any]:
         arrays = {"count": self.scenes.count, "level": self.scenes.level.copy(), "moves": self._moves.copy()}
         return arrays | {f"_{name}": which.copy() for name in arrays}
 

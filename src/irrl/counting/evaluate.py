@@ -50,11 +50,11 @@ class Walks(NamedTuple):
     """log q(y|tau) after each image"""
     viewpoint: Int[np.ndarray, "scenes time"]
     """where it saw each image, steps to the right of where it started"""
-    moves: Int[np.ndarray, "scenes"]
+    moves: Int[np.ndarray, " scenes"]
     """how many it made before it answered"""
 
     @property
-    def answers(self) -> Int[np.ndarray, "scenes"]:
+    def answers(self) -> Int[np.ndarray, " scenes"]:
         """The likeliest count when it answered."""
         return self.log_probs[np.arange(len(self.moves)), self.moves].argmax(-1)
 
@@ -81,7 +81,7 @@ class Count:
 @partial(jax.jit, static_argnames="config")
 def _walk_batch(
     params: Params, tables: Tables, config: Config, key: Array | None
-) -> tuple[Float[Array, "batch time classes"], Int[Array, "batch time"], Int[Array, "batch"]]:
+) -> tuple[Float[Array, "batch time classes"], Int[Array, "batch time"], Int[Array, " batch"]]:
     def walk(params, tables, draws):
         rolled = rollout(params, tables, jnp.arange(len(tables.goal)), draws, config)
         number = jnp.arange(config.steps)[:, None]

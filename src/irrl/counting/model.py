@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from irrl.counting import render
 from irrl.counting.config import Config
+from irrl.counting.jitter import Jitter
 from irrl.counting.network import Found, Params, find, replayed_sums, tell
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import KINDS
@@ -28,9 +29,9 @@ class Tables(NamedTuple):
     """of cubes' centres, m"""
     yaw: Float[Array, "scenes cubes"]
     """radians"""
-    goal: Int[Array, "scenes"]
+    goal: Int[Array, " scenes"]
     """which of the config's goals is asked for"""
-    answer: Int[Array, "scenes"]
+    answer: Int[Array, " scenes"]
     """the right answer"""
 
 
@@ -103,10 +104,10 @@ def draw(config: Config, batch: int, *, key: Key[Array, ""] | None) -> Float[Arr
 def rollout(
     params: Params,
     tables: Tables,
-    index: Int[Array, "batch"],
+    index: Int[Array, " batch"],
     draws: Float[Array, "batch time"],
     config: Config,
-    jitter: render.Jitter | None = None,
+    jitter: Jitter | None = None,
 ) -> Rollout:
     """Walk round `tables[index]`, as far as the robot may."""
     table = Tables(*(array[index] for array in tables))
@@ -127,9 +128,9 @@ def rollout(
 def look(
     params: Params,
     images: UInt8[Array, "batch height width 3"],
-    goal: Int[Array, "batch"],
+    goal: Int[Array, " batch"],
     memory: Memory,
-    viewpoint: Int[Array, "batch"],
+    viewpoint: Int[Array, " batch"],
     number: Int[Array, ""],
     config: Config,
 ) -> tuple[Found, Memory, Float[Array, "batch 3"]]:
@@ -142,7 +143,7 @@ def look(
     return found, memory, policy_logits(params, memory, viewpoint, number, config)
 
 
-def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "batch"], config: Config) -> Outputs:
+def replay(params: Params, rolled: Rollout, tables: Tables, index: Int[Array, " batch"], config: Config) -> Outputs:
     """The network's outputs over a rollout, as functions of its parameters; the rollout itself is a constant."""
     rolled = jax.lax.stop_gradient(rolled)
     goal, count = tables.goal[index], tables.answer[index]
@@ -215,7 +216,9 @@ def going_right(logits: Float[Array, "*time batch 3"]) -> Float[Array, "*time ba
     return EXPLORES_WHERE / 2 + (1 - EXPLORES_WHERE) * jax.nn.sigmoid(right - left)
 
 
-def goes_right(logits: Float[Array, "batch 3"], chance: Float[Array, "batch"], config: Config) -> Bool[Array, "batch"]:
+def goes_right(
+    logits: Float[Array, "batch 3"], chance: Float[Array, " batch"], config: Config
+) -> Bool[Array, " batch"]:
     """Which way it goes, if it goes, given what `draw` drew."""
     if config.policy == "left":
         return jnp.zeros(len(chance), bool)

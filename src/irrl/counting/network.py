@@ -35,8 +35,8 @@ class Detector(NamedTuple):
 class Scale(NamedTuple):
     """What an untrained detector makes of pictures: constants, by which its sums are centred and scaled."""
 
-    mean: Float[Array, "sums"]
-    std: Float[Array, "sums"]
+    mean: Float[Array, " sums"]
+    std: Float[Array, " sums"]
 
 
 class Params(NamedTuple):
@@ -125,7 +125,7 @@ def in_window(each: Shaped[Array, "high wide *rest"], config: Config) -> list[Sh
     return [each[down : down + rows, right : right + columns] for down, right in shifts]
 
 
-def colourful(image: UInt8[Array, "height width 3"], config: Config) -> Int[Array, "places"]:
+def colourful(image: UInt8[Array, "height width 3"], config: Config) -> Int[Array, " places"]:
     """The places where the detector looks: those whose window has the most colourful pixel, red against blue.
 
     Two thirds of an image show no cube, and room and table have little colour: of red less blue, 17 of 255 at most,
@@ -137,7 +137,7 @@ def colourful(image: UInt8[Array, "height width 3"], config: Config) -> Int[Arra
 
 
 def windows(
-    image: UInt8[Array, "height width 3"], place: Int[Array, "places"], config: Config
+    image: UInt8[Array, "height width 3"], place: Int[Array, " places"], config: Config
 ) -> Float[Array, "places features"]:
     """What the detector sees in its window at some places, 0 to 255."""
     each = blocks(image, config)
@@ -148,7 +148,7 @@ def windows(
     return step(step(jnp.take(everywhere, place, axis=0, mode="clip")).astype(jnp.float32))
 
 
-def strips(place: Int[Array, "places"], config: Config) -> Float[Array, "regions places"]:
+def strips(place: Int[Array, " places"], config: Config) -> Float[Array, "regions places"]:
     """What sums up each strip, times `SUM_SCALE` over the number of all its places."""
     rows, columns = config.grid
     of_column = np.arange(columns) * config.regions // columns
@@ -229,7 +229,7 @@ replayed_sums.defvjp(_sums_forward, _sums_backward)
 
 
 def tell(
-    params: Params, sums: Float[Array, "*time batch sums"], goal: Int[Array, "batch"]
+    params: Params, sums: Float[Array, "*time batch sums"], goal: Int[Array, " batch"]
 ) -> Float[Array, "*time batch hidden_units"]:
     """What the core is told of an image, given the goal: index into the goals' names."""
     mean, std = jax.lax.stop_gradient(params.scale)

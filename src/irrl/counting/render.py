@@ -14,8 +14,9 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
+from irrl.counting.jitter import SURFACES, Jitter, still
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
 from irrl.devices import in_32_bits
 
@@ -25,9 +26,6 @@ WALL, FLOOR, TABLE, FIRST_CUBE = range(4)
 TABLE_THICKNESS, TILE = 0.04, 0.5
 """Of the table's top, and the side of the floor's tiles, m."""
 
-SURFACES = {"wall": (84, 62, 115), "floor": (205, 200, 190), "tile": (180, 175, 166), "top": (235, 226, 222),
-            "rim": (98, 93, 88), "red": (170, 32, 32), "blue": (40, 72, 215)}  # fmt: skip
-"""Colours in full light, by eye off the released clips."""
 AMBIENT, DIFFUSE = 0.42, 0.58
 LIGHT = (0.25, 0.15, 0.9565)
 """Where the light comes from, in the room; of length 1."""
@@ -57,17 +55,6 @@ class View(NamedTuple):
     """radians"""
     azimuth: Float[Array, "*views"]
     """where the robot stands, radians"""
-
-
-class Jitter(NamedTuple):
-    """How views differ from the plain ones."""
-
-    light: Float[Array, "*views 3"]
-    """added to the direction of the light"""
-    colour: Float[Array, "*views surfaces 3"]
-    """added to the colours of `SURFACES`, in their order, 0 to 255"""
-    camera: Float[Array, "*views 3"]
-    """added to its distance (m), height (m) and pitch (degrees)"""
 
 
 @in_32_bits
@@ -381,24 +368,7 @@ def _room(
     return jnp.where(depth == to_top, pack(top * upward, TABLE), packed), depth
 
 
-def still(views: int) -> Jitter:
-    """No jitter."""
-    return Jitter(jnp.zeros((views, 3)), jnp.zeros((views, len(SURFACES), 3)), jnp.zeros((views, 3)))
-
-
-MOST_JITTER = 0.5, 30.0, (0.02, 0.02, 1.0)
-"""How far light, colours and camera are off at most, at strength 1, in the units of `Jitter`."""
-
-
-def jittered(views: int, strength: float, key: Key[Array, ""]) -> Jitter:
-    """Uniform jitter, up to `strength` times `MOST_JITTER` either way."""
-    arrays = zip(still(views), MOST_JITTER, jax.random.split(key, 3), strict=True)
-    return Jitter(
-        *(strength * jnp.array(most) * jax.random.uniform(key, array.shape, minval=-1) for array, most, key in arrays)
-    )
-
-
-def pixel_grid(config: SceneConfig) -> tuple[Float[np.ndarray, "pixels"], Float[np.ndarray, "pixels"]]:
+def pixel_grid(config: SceneConfig) -> tuple[Float[np.ndarray, " pixels"], Float[np.ndarray, " pixels"]]:
     """Where pixels lie in the plane at distance 1 before the camera: to the right, and up."""
     half = math.tan(math.radians(config.field_of_view) / 2)
     columns = half * ((np.arange(config.width) + 0.5) * 2 / config.width - 1)

@@ -44,9 +44,9 @@ class Scenes:
     """of cubes' centres"""
     yaw: Float32[np.ndarray, "scenes cubes"]
     """of cubes, 0 to pi/2"""
-    goal: Int64[np.ndarray, "scenes"]
+    goal: Int64[np.ndarray, " scenes"]
     """the kind to be counted"""
-    level: Int64[np.ndarray, "scenes"]
+    level: Int64[np.ndarray, " scenes"]
     """index into LEVELS; 0, visible, if there is nothing to be counted"""
 
     @property
@@ -55,14 +55,14 @@ class Scenes:
         return self.kind == self.goal[:, None]
 
     @property
-    def count(self) -> Int64[np.ndarray, "scenes"]:
+    def count(self) -> Int64[np.ndarray, " scenes"]:
         """The right answers."""
         return self.is_goal.sum(axis=1)
 
     def __len__(self) -> int:
         return len(self.goal)
 
-    def view(self, azimuth: Float32[np.ndarray, "scenes"]) -> render.View:
+    def view(self, azimuth: Float32[np.ndarray, " scenes"]) -> render.View:
         """As the ray caster wants them."""
         return render.View(jnp.asarray(self.kind, jnp.int32), *map(jnp.asarray, (self.place, self.yaw, azimuth)))
 
@@ -157,7 +157,7 @@ def _draw_kinds(
 
 def _draw_places(
     config: SceneConfig, kind: np.ndarray, count: np.ndarray, level: np.ndarray, rng: np.random.Generator | Streams
-) -> tuple[Float32[np.ndarray, "scenes cubes 2"], Bool[np.ndarray, "scenes"]]:
+) -> tuple[Float32[np.ndarray, "scenes cubes 2"], Bool[np.ndarray, " scenes"]]:
     """Places where no two cubes touch, and whether there were any for all cubes.
 
     Cubes are placed from the last to the first, each at the first of some random places that is free. Where the scene
@@ -227,7 +227,7 @@ def is_seen(shown: Int[np.ndarray, "*shape"], alone: Int[np.ndarray, "*shape"]) 
 
 def level_of(
     scenes: Scenes, from_start: tuple[Int[np.ndarray, "scenes cubes"], Int[np.ndarray, "scenes cubes"]]
-) -> Int64[np.ndarray, "scenes"]:
+) -> Int64[np.ndarray, " scenes"]:
     """How well the goal's cubes can be seen from the start: index into LEVELS.
 
     Args:
@@ -251,13 +251,13 @@ class Prospects:
 
     seen: Bool[np.ndarray, "scenes viewpoints cubes"]
     """which cubes of the goal's kind are seen from where"""
-    least_moves: Int64[np.ndarray, "scenes"]
+    least_moves: Int64[np.ndarray, " scenes"]
     """after which all of them have been seen once; `never` if a whole turn does not do"""
-    best_view: Int64[np.ndarray, "scenes"]
+    best_view: Int64[np.ndarray, " scenes"]
     """how many of them are seen from the best viewpoint"""
     most_seen: Int64[np.ndarray, "scenes moves"]
     """how many of them the best walk of so many moves shows"""
-    count: Int64[np.ndarray, "scenes"]
+    count: Int64[np.ndarray, " scenes"]
     """how many of them there are"""
     never: int
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from irrl.counting import render
+from irrl.counting.jitter import SURFACES
 from irrl.counting.scene import Scenes
 from irrl.counting.scene_config import COLOURS, EDGE_OF_KIND, KINDS, LEG_RADIUS, ROOM, TABLE_HEIGHT, SceneConfig
 from irrl.errors import UserError
@@ -146,7 +147,7 @@ def _nothing_to_draw_with(error: Exception) -> UserError:
 def mjcf(config: SceneConfig, scenes: Scenes, index: int, smooth: bool) -> str:
     """A scene as MuJoCo's XML. The number in a geom's user data is its object id."""
     thick, room, radius, leg = render.TABLE_THICKNESS, ROOM, config.table_radius, LEG_RADIUS
-    colours = {name: " ".join(f"{level / 255:.4f}" for level in colour) for name, colour in render.SURFACES.items()}
+    colours = {name: " ".join(f"{level / 255:.4f}" for level in colour) for name, colour in SURFACES.items()}
     colours["white"] = "1 1 1"  # a texture's colours are multiplied by it
 
     def geom(shape: str, size: str, at: str, colour: str, object_id: int, more: str = "") -> str:

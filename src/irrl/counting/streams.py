@@ -42,8 +42,8 @@ class Streams:
         return low + ((high - low) * self.random(size)).astype(np.int64)
 
     def choice(
-        self, options: int | Shaped[np.ndarray, "options"], size: int, p: Sequence[float] | None = None
-    ) -> Shaped[np.ndarray, "rows"]:
+        self, options: int | Shaped[np.ndarray, " options"], size: int, p: Sequence[float] | None = None
+    ) -> Shaped[np.ndarray, " rows"]:
         """One of `options`, or of the numbers before it, with probabilities `p`; None: all alike."""
         values: Any = np.arange(options) if isinstance(options, int) else options
         ends = np.cumsum(np.full(len(values), 1 / len(values)) if p is None else p)

@@ -15,6 +15,7 @@ from irrl.checkpoint import Checkpoint
 from irrl.counting import render
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Agent
+from irrl.counting.jitter import jittered
 from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw, replay, rollout, tables_of, worth
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
@@ -85,7 +86,7 @@ def initial_state(config: Config, tables: Tables) -> TrainState:
 
 
 def loss(
-    params: Params, rolled: Rollout, tables: Tables, index: Int[Array, "batch"], config: Config
+    params: Params, rolled: Rollout, tables: Tables, index: Int[Array, " batch"], config: Config
 ) -> tuple[Float[Array, ""], Metrics]:
     """Classification, baseline and policy losses of some walks, summed.
 
@@ -140,7 +141,7 @@ def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], 
     draws = draw(config, config.batch, key=keys.key(root, "rollout", state.step))
     jitter = None
     if config.jitter:
-        jitter = render.jittered(config.batch, config.jitter, keys.key(root, "jitter", state.step))
+        jitter = jittered(config.batch, config.jitter, keys.key(root, "jitter", state.step))
 
     def gradient_of(index, draws, jitter):
         rolled = rollout(state.params, round.tables, index, draws, config, jitter)

@@ -71,7 +71,7 @@ class Canvases(NamedTuple):
     """
 
     images: UInt16[np.ndarray, "count canvas canvas"]
-    labels: Int32[np.ndarray, "count *digits"]
+    labels: Int32[np.ndarray, " count *digits"]
 
 
 class Pieces(NamedTuple):

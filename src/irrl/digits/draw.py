@@ -48,7 +48,7 @@ class Case(NamedTuple):
     canvas: UInt16[np.ndarray, "canvas canvas"]
     label: int | None
     """the digit on it; None if nobody knows"""
-    probabilities: Float[np.ndarray, "classes"]
+    probabilities: Float[np.ndarray, " classes"]
     """that the agent gives each digit"""
     squares: Int[np.ndarray, "glimpses scales 3"]
     """(x, y) of the top left pixel, and side, of what each glimpse covers"""

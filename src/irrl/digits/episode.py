@@ -63,6 +63,6 @@ class Metrics(NamedTuple):
     glimpses: Float[Array, ""]
 
 
-def weighted_sums(weights: Float[Array, "batch"], **values: Array) -> Metrics:
+def weighted_sums(weights: Float[Array, " batch"], **values: Array) -> Metrics:
     """Each of the metrics, given for each canvas, times the canvases' weights, summed up."""
     return Metrics(weights.sum(), **{name: (weights * value).sum() for name, value in values.items()})

@@ -36,11 +36,11 @@ class Predictions(NamedTuple):
     log_probs: Float[np.ndarray, "images classes"]
     locations: Float[np.ndarray, "images glimpses 2"]
     """(x, y) in [-1, 1] of each glimpse"""
-    glimpses: Int[np.ndarray, "images"]
+    glimpses: Int[np.ndarray, " images"]
     """how many it took before it answered"""
 
     @property
-    def answers(self) -> Int[np.ndarray, "images"]:
+    def answers(self) -> Int[np.ndarray, " images"]:
         """The likeliest class of each canvas."""
         return self.log_probs.argmax(-1)
 
@@ -48,7 +48,7 @@ class Predictions(NamedTuple):
 @partial(jax.jit, static_argnames="config")
 def _predict_batch(
     params: Params, canvases: UInt16[Array, "batch canvas canvas"], key: Key[Array, ""], config: AgentConfig
-) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"], Int[Array, "batch"]]:
+) -> tuple[Float[Array, "batch classes"], Float[Array, "batch glimpses 2"], Int[Array, " batch"]]:
     def answer(params, canvases, noise):
         rolled = network_of(config).rollout(params, canvases, jnp.arange(len(canvases)), noise, config)
         answered = rolled.hidden[rolled.stop_time, jnp.arange(len(canvases))]

@@ -139,7 +139,7 @@ class Rollout(NamedTuple):
         return self.places[..., -2:]
 
     @property
-    def stop_time(self) -> Int[Array, "batch"]:
+    def stop_time(self) -> Int[Array, " batch"]:
         """The glimpse, from 0, after which it gives the answer that counts: the last."""
         return jnp.full(self.hidden.shape[1], len(self.hidden) - 1)
 
@@ -147,7 +147,7 @@ class Rollout(NamedTuple):
 def rollout(
     params: Params,
     canvases: UInt16[Array, "images canvas canvas"],
-    index: Int[Array, "batch"],
+    index: Int[Array, " batch"],
     noise: Noise,
     config: AgentConfig,
 ) -> Rollout:
@@ -295,8 +295,8 @@ DISCOUNT = 0.8
 def loss(
     params: Params,
     rolled: Rollout,
-    labels: Int[Array, "batch"],
-    weights: Float[Array, "batch"],
+    labels: Int[Array, " batch"],
+    weights: Float[Array, " batch"],
     config: AgentConfig,
     oracle_log_probs: Float[Array, "time batch classes"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -333,7 +333,7 @@ def loss(
     return sums.loss, sums
 
 
-def baselines(params: Params, rolled: Rollout, labels: Int[Array, "batch"]) -> Float[Array, "time batch"]:
+def baselines(params: Params, rolled: Rollout, labels: Int[Array, " batch"]) -> Float[Array, "time batch"]:
     """What return the agent may expect after each glimpse, before it acts; reading hidden states, not training them.
 
     A hidden layer reads state and label, and each class has a prediction of its own. To it comes `q(y|tau)`, what the

@@ -27,7 +27,7 @@ class Network(Protocol):
         self,
         params: Any,
         canvases: UInt16[Array, "images canvas canvas"],
-        index: Int[Array, "batch"],
+        index: Int[Array, " batch"],
         noise: Noise,
         config: AgentConfig,
     ) -> Any:
@@ -37,8 +37,8 @@ class Network(Protocol):
         self,
         params: Any,
         rolled: Any,
-        labels: Int[Array, "batch"],
-        weights: Float[Array, "batch"],
+        labels: Int[Array, " batch"],
+        weights: Float[Array, " batch"],
         config: AgentConfig,
         oracle_log_probs: Float[Array, "time batch classes"] | None = None,
     ) -> tuple[Float[Array, ""], Metrics]:

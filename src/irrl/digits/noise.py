@@ -52,10 +52,10 @@ class Stage(NamedTuple):
 
     path: Path
     epoch: int
-    labels: Int[np.ndarray, "cases"]
-    q: Float[np.ndarray, "cases"]
+    labels: Int[np.ndarray, " cases"]
+    q: Float[np.ndarray, " cases"]
     """the checkpoint's posterior of the true class"""
-    p: Float[np.ndarray, "cases"]
+    p: Float[np.ndarray, " cases"]
     """the oracle's, of the same glimpses"""
     rewards: dict[str, Reward]
     """those measured, by name"""
@@ -63,7 +63,7 @@ class Stage(NamedTuple):
     """by name of reward: over all cases, and by the oracle's posterior"""
 
     @property
-    def delta(self) -> Float[np.ndarray, "cases"]:
+    def delta(self) -> Float[np.ndarray, " cases"]:
         """The discriminator noise."""
         return self.q - self.p
 
@@ -181,7 +181,7 @@ def answers(
     agent: Agent,
     canvases: UInt16[np.ndarray, "images canvas canvas"],
     locations: Float[np.ndarray, "images glimpses 2"],
-    taken: Int[np.ndarray, "images"],
+    taken: Int[np.ndarray, " images"],
 ) -> Float[np.ndarray, "images classes"]:
     """The agent's log q(. | tau) over the first `taken` glimpses at given locations, whoever chose them."""
     config = part(AgentConfig, agent.config)
@@ -196,7 +196,7 @@ def _answers(
     params: Params,
     canvases: UInt16[Array, "batch canvas canvas"],
     locations: Float[Array, "batch glimpses 2"],
-    taken: Int[Array, "batch"],
+    taken: Int[Array, " batch"],
     config: AgentConfig,
 ) -> Float[Array, "batch classes"]:
     judged = judge_canvases(params, canvases, locations.swapaxes(0, 1), config)

@@ -82,7 +82,7 @@ class Rollout(NamedTuple):
     """whether it decided to answer after this glimpse"""
 
     @property
-    def stop_time(self) -> Int[Array, "batch"]:
+    def stop_time(self) -> Int[Array, " batch"]:
         """The glimpse, from 0, after which it answered: the last one unless it decided to stop before."""
         return self.stops.at[-1].set(True).argmax(0)
 
@@ -90,7 +90,7 @@ class Rollout(NamedTuple):
 def rollout(
     params: Params,
     canvases: UInt16[Array, "images canvas canvas"],
-    index: Int[Array, "batch"],
+    index: Int[Array, " batch"],
     noise: Noise,
     config: AgentConfig,
 ) -> Rollout:
@@ -188,8 +188,8 @@ def replay(params: Params, rolled: Rollout, config: AgentConfig) -> Outputs:
 def loss(
     params: Params,
     rolled: Rollout,
-    labels: Int[Array, "batch"],
-    weights: Float[Array, "batch"],
+    labels: Int[Array, " batch"],
+    weights: Float[Array, " batch"],
     config: AgentConfig,
     oracle_log_probs: Float[Array, "time batch classes"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -231,12 +231,12 @@ LATENCY_DISCOUNT, LATENCY_WEIGHT = 0.99, 0.1
 
 
 def less_latency(
-    reward: Float[Array, "batch"],
-    stop_time: Int[Array, "batch"],
-    correct: Bool[Array, "batch"],
-    weights: Float[Array, "batch"],
+    reward: Float[Array, " batch"],
+    stop_time: Int[Array, " batch"],
+    correct: Bool[Array, " batch"],
+    weights: Float[Array, " batch"],
     config: AgentConfig,
-) -> Float[Array, "batch"]:
+) -> Float[Array, " batch"]:
     """DT-RAM's reward less the price of its time: `config.latency` says how (facts of Li et al. 2023, appendix)."""
     late = -stop_time / config.most_glimpses
     if config.latency == "none":

@@ -25,7 +25,7 @@ class Epoch(NamedTuple):
     """One epoch's canvases and the order in which they come; the last batch is filled up with weightless rows."""
 
     canvases: UInt16[Array, "images canvas canvas"]
-    labels: Int[Array, "images"]
+    labels: Int[Array, " images"]
     order: Int[Array, "steps batch"]
     weights: Float[Array, "steps batch"]
 
@@ -74,12 +74,12 @@ class Source:
         rows = order.reshape(steps, batch), weights.reshape(steps, batch)
         return Epoch(canvases, labels, *on_every(self._mesh, rows))
 
-    def _split(self, count: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "held_out"]]:
+    def _split(self, count: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
         shuffled = keys.generator(self.config.seed, "split").permutation(count)
         held_out = max(1, round(0.1 * count))  # a folder of few digits must work too
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
 
-    def _draw(self, digits: Int[np.ndarray, "digits"], count: int, epoch: int, spread: float = 1.0) -> Canvases:
+    def _draw(self, digits: Int[np.ndarray, " digits"], count: int, epoch: int, spread: float = 1.0) -> Canvases:
         """`count` canvases that show only the training digits with the given indices."""
         images, labels = self.mnist.train_images[digits], self.mnist.train_labels[digits]
         rng = keys.generator(self.config.seed, "canvases", epoch)

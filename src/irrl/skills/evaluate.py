@@ -89,8 +89,8 @@ def walk(policy: Policy, epsilon: float) -> Iterator[np.ndarray]:
 
 
 def sample_last_states(
-    policy: Policy, skill: Int[np.ndarray, "episodes"], epsilon: float, rng: np.random.Generator
-) -> Int[np.ndarray, "episodes"]:
+    policy: Policy, skill: Int[np.ndarray, " episodes"], epsilon: float, rng: np.random.Generator
+) -> Int[np.ndarray, " episodes"]:
     """Where episodes end, one a skill given, epsilon-greedy."""
     state = np.zeros(len(skill), np.int64)
     for _ in range(policy.steps):
@@ -101,7 +101,7 @@ def sample_last_states(
     return state
 
 
-def effective_skills(policy: Policy, skill: Int[np.ndarray, "episodes"], last: Int[np.ndarray, "episodes"]) -> float:
+def effective_skills(policy: Policy, skill: Int[np.ndarray, " episodes"], last: Int[np.ndarray, " episodes"]) -> float:
     """`exp(mean(log q(z | s_T) - log p(z)))`: as many skills as could be told apart perfectly (Li et al. 2023)."""
     return float(np.exp(policy.log_probs[last, skill].mean() + np.log(policy.log_probs.shape[1])))
 

@@ -72,7 +72,7 @@ class FourRooms:
         return np.ascontiguousarray(np.where(after < 0, here[:, None], after))
 
     @cached_property
-    def distance(self) -> Int[np.ndarray, "states"]:
+    def distance(self) -> Int[np.ndarray, " states"]:
         """Steps from state 0; -1 for a state that cannot be reached."""
         after, distance, reached = self.dynamics.tolist(), [0] + [-1] * (len(self.cells) - 1), [0]
         for state in reached:  # it grows meanwhile: breadth first
@@ -82,7 +82,7 @@ class FourRooms:
                     reached.append(each)
         return np.array(distance)
 
-    def picture(self, values: Shaped[np.ndarray, "states"], wall: int = -1) -> Shaped[np.ndarray, "rows columns"]:
+    def picture(self, values: Shaped[np.ndarray, " states"], wall: int = -1) -> Shaped[np.ndarray, "rows columns"]:
         """A number a state, laid out as the map is; walls get `wall`."""
         picture = np.full((len(self.rows), len(self.rows[0])), wall, values.dtype)
         picture[tuple(self.cells.T)] = values

@@ -80,7 +80,7 @@ def _occupancy_figure(before: Agent, after: Agent) -> Figure:
     return figure
 
 
-def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, "states"]) -> None:
+def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, " states"]) -> None:
     picture = np.ma.masked_less(rooms.picture(values), 0)
     colors = colormaps["viridis"].with_extremes(bad="0.25")
     axes.set(xticks=[], yticks=[])
@@ -121,5 +121,5 @@ def _square(row: int, column: int, color: Any, edge: str = "none"):
     return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=color, edgecolor=edge, linewidth=1.5)
 
 
-def _names(skills: Int[np.ndarray, "ending"]) -> str:
+def _names(skills: Int[np.ndarray, " ending"]) -> str:
     return "\n".join(map(str, skills)) if len(skills) <= 2 else f"{len(skills)}\nskills"

@@ -1,0 +1,73 @@
+"""Imports point one way: a module knows those of its own floor and of lower ones, and a task never another task.
+
+From docs of the house: the command line on top, then studies, tasks, what they share, and the ideas.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "irrl"
+
+IDEAS = (
+    "errors lazy extras forks machine settings reward_names references stats task rewards noise returns plain_pickle"
+)
+SHARED = (
+    "actions checkpoint devices engine figures files films keys learning listeners loading plan provenance recurrent "
+    "run run_folder seeds side_by_side torch_file comparison environments"
+)
+FLOORS = [
+    IDEAS.split(),
+    SHARED.split(),
+    ["digits", "skills", "counting"],
+    ["training"],
+    ["cli"],
+    ["__init__", "__main__"],
+]
+FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+TASKS = FLOORS[2]
+
+
+def imports():
+    """(file, name of the package's part that it belongs to, that which it imports)."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        part = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+                if node.module == "irrl":
+                    names = [f"irrl.{alias.name}" for alias in node.names]
+            for name in names:
+                if name.startswith("irrl."):
+                    yield str(path.relative_to(SOURCE)), part, name.split(".")[1]
+
+
+def test_every_module_has_a_floor():
+    parts = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in SOURCE.rglob("*.py")}
+    assert parts == set(FLOOR)
+
+
+def test_no_module_imports_from_a_higher_floor():
+    public = set(__import__("irrl").__all__)
+    higher = [
+        f"{path} imports {imported}"
+        for path, part, imported in imports()
+        if part != "__init__" and imported not in public - set(FLOOR) and FLOOR[imported] > FLOOR[part]
+    ]
+    assert not higher
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_never_imports_another(task):
+    others = {imported for _, part, imported in imports() if part == task} & set(TASKS)
+    assert others <= {task}
+
+
+def test_no_file_is_longer_than_400_lines():
+    root = SOURCE.parents[1]
+    files = [path for folder in ("src", "tests", "bench", "results") for path in (root / folder).rglob("*.py")]
+    assert not [path for path in files if len(path.read_text().splitlines()) > 400]

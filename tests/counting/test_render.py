@@ -100,11 +100,11 @@ def test_jitter_moves_what_it_should():
     dark = render.render(CONFIG, view, none._replace(colour=none.colour - 30))
     assert (np.asarray(dark.rgb, int) <= np.asarray(plain.rgb, int)).all()
     np.testing.assert_array_equal(dark.ids, plain.ids)
-    from_left = render.render(CONFIG, view, still._replace(light=still.light + np.array([0, -0.8, 0])))
+    from_left = render.render(CONFIG, view, none._replace(light=none.light + np.array([0, -0.8, 0])))
     assert (from_left.rgb != plain.rgb).any()
     np.testing.assert_array_equal(from_left.ids, plain.ids)
     # One degree further down, and all moves up by some 2 pixels.
-    down = render.render(CONFIG, view, still._replace(camera=still.camera + np.array([0, 0, 1.0])))
+    down = render.render(CONFIG, view, none._replace(camera=none.camera + np.array([0, 0, 1.0])))
     rows = [np.flatnonzero((np.asarray(image.ids[0]) == TABLE).any(axis=1)).min() for image in (plain, down)]
     assert rows[0] - rows[1] in (1, 2, 3)
 

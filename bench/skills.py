@@ -16,9 +16,9 @@ from numba import njit
 
 from irrl.machine import cores
 from irrl.skills import kernel
+from irrl.skills.compiled_reward import compile_reward
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.paid import compile_reward
 from irrl.skills.training import initial_tables, kernel_settings
 
 # Numba would keep code compiled from an older kernel, for it looks for changes in this file only.

@@ -217,7 +217,8 @@ def _labels(task: Task, groups: list[dict[str, Any]]) -> list[str]:
     nearest = [of_preset(settings) for settings in groups]
     if len({preset for preset, _ in nearest}) == 1:
         names = dict.fromkeys(name for settings in groups for name in settings if name != "reward" and differs(name))
-        said = [[name for name in names if not is_said(name, settings)] for settings in groups]
+        # What a run has not, for it is of another version of irrl, is not said of it.
+        said = [[name for name in names if name in settings and not is_said(name, settings)] for settings in groups]
         openings = [""] * len(groups)
     else:
         said = [changed for _, changed in nearest]

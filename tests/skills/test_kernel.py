@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from irrl import rewards
 from irrl.skills import kernel
+from irrl.skills.compiled_reward import compile_reward
 from irrl.skills.config import Config
 from irrl.skills.four_rooms import rooms_of
-from irrl.skills.paid import compile_reward
 from irrl.skills.training import initial_tables, kernel_settings
 from skills_reference import Chance, Learner
 

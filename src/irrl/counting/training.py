@@ -133,7 +133,7 @@ def loss(
     return sums.loss, sums
 
 
-def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], config: Config) -> TrainState:
+def train_step(state: TrainState, drawn: Round, row: Row, root: Key[Array, ""], config: Config) -> TrainState:
     """One batch: walk, replay it for the gradient, take a step of the optimiser.
 
     Each device takes its share of the episodes; the gradient is summed over all, so that they stay in step.
@@ -144,10 +144,10 @@ def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], 
         jitter = jittered(config.batch, config.jitter, keys.key(root, "jitter", state.step))
 
     def gradient_of(index, draws, jitter):
-        rolled = rollout(state.params, round.tables, index, draws, config, jitter)
-        return jax.grad(loss, has_aux=True)(state.params, rolled, round.tables, index, config)
+        rolled = rollout(state.params, drawn.tables, index, draws, config, jitter)
+        return jax.grad(loss, has_aux=True)(state.params, rolled, drawn.tables, index, config)
 
-    share = my_share((round.order[row], draws, jitter))
+    share = my_share((drawn.order[row], draws, jitter))
     gradient, sums = jax.lax.psum(summed_over_parts(gradient_of, share, config.part), AXIS)
     gradient = jax.tree.map(lambda total: total / sums.episodes, gradient)
     updates, optimizer_state = optimizer(config).update(gradient, state.optimizer, cast(Any, state.params))
@@ -159,24 +159,24 @@ def train_step(state: TrainState, round: Round, row: Row, root: Key[Array, ""], 
     )
 
 
-def train_steps(state: TrainState, round: Round, start: Row, stop: Row, *, config: Config) -> TrainState:
+def train_steps(state: TrainState, drawn: Round, start: Row, stop: Row, *, config: Config) -> TrainState:
     """Steps `start` to `stop` of a round in one compiled loop, on every device of `mesh(config.batch)`."""
-    return _train_steps(state, round, start, stop, keys.root(config.seed), config.program)
+    return _train_steps(state, drawn, start, stop, keys.root(config.seed), config.program)
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
 def _train_steps(
-    state: TrainState, round: Round, start: Row, stop: Row, root: Key[Array, ""], config: Config
+    state: TrainState, drawn: Round, start: Row, stop: Row, root: Key[Array, ""], config: Config
 ) -> TrainState:
-    def loop(state, round, start, stop, root):
+    def loop(state, drawn, start, stop, root):
         def step(row, state):
-            return train_step(state, round, row, root, config)
+            return train_step(state, drawn, row, root, config)
 
         return jax.lax.fori_loop(start, stop, step, state)
 
     everywhere = PartitionSpec()
     split = jax.shard_map(loop, mesh=mesh(config.batch), in_specs=everywhere, out_specs=everywhere, check_vma=False)
-    return split(state, round, start, stop, root)
+    return split(state, drawn, start, stop, root)
 
 
 def check_reward(config: Config) -> None:
@@ -265,15 +265,15 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
     """
     check_reward(config)
     source = source or Source(config)
-    round = source.steps_per_round
-    rounds = -(-config.train_steps // round)
+    per_round = source.steps_per_round
+    rounds = -(-config.train_steps // per_round)
     schedule = Schedule(
         steps=config.train_steps,
-        row_every=config.log_every // config.batch or round,
-        checkpoint_every=config.checkpoint_every // config.batch or round,
+        row_every=config.log_every // config.batch or per_round,
+        checkpoint_every=config.checkpoint_every // config.batch or per_round,
         keep_every=config.keep_steps,
         # The last round may be shorter, but it counts.
-        keep_last=config.keep_steps > 0 and rounds * round % config.keep_steps == 0,
+        keep_last=config.keep_steps > 0 and rounds * per_round % config.keep_steps == 0,
     )
     run = run or MemoryRun()
     run.threads = mesh(config.batch).size

@@ -12,11 +12,11 @@ from irrl.rewards import Reward
 from irrl.run import MemoryRun, Run
 from irrl.skills import kernel
 from irrl.skills.agent import Agent
+from irrl.skills.compiled_reward import CompiledReward, compile_reward
 from irrl.skills.config import Config
 from irrl.skills.evaluate import last_occupancy, measure, noise, policy_of, tables_like
 from irrl.skills.four_rooms import ACTIONS, FourRooms, rooms_of
 from irrl.skills.kernel import Settings, Tables
-from irrl.skills.paid import CompiledReward, compile_reward
 
 
 def initial_tables(config: Config, rooms: FourRooms) -> Tables:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from irrl import rewards
 from irrl.errors import UserError
 from irrl.rewards import Clipped, GeneralisedReward
-from irrl.skills.paid import compile_reward
+from irrl.skills.compiled_reward import compile_reward
 
 NAMES = [*(name for name in rewards.names() if "ALPHA" not in name), "box-cox:0.5", "box-cox:0", "clipped-box-cox:-1"]
 SKILLS = 4

@@ -44,6 +44,11 @@ TASK = Task(
     train="irrl.skills.train:train",
     agent="irrl.skills.evaluate:restored_agent",
     free=FREE,
+    sections={
+        "Rooms and skills": ("rooms", "skills", "steps"),
+        "Agent": ("reward", "disdain", "ensemble", "discount", "epsilon"),
+        "Training": ("iterations", "batch", "learning_rate", "discriminator_rate", "trace"),
+    },
     threads_share="seeds",
     given=_given,
     curve_name=_curve_name,

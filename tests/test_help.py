@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -175,3 +177,11 @@ def adds(app: App) -> None:
 
 def takes_over(app: App) -> None:
     app.command(lambda: None, name="test")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["skills", "train", "--help"], ["digits", "train", "--help-all"]])
+def test_help_waits_for_nothing_that_computes(words):
+    code = f"import sys; from irrl.cli import main\ntry: main({words})\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('jax', 'numba', 'matplotlib') if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"

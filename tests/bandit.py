@@ -29,15 +29,20 @@ class Config:
     pulls: int = 400
     """pulls of an arm"""
     log_every: int = 100
-    """pulls between rows of metrics, and checkpoints"""
+    """pulls between rows of metrics"""
+    checkpoint_every: int = 100
+    """pulls between checkpoints"""
+    keep_every: int = 0
+    """pulls between checkpoints that are kept for good; 0 keeps none but the last"""
     seed: int = 1
     """decides everything random"""
 
     def __post_init__(self):
         check_types(self)
         check_positive("learning_rate", self.learning_rate)
-        for name in ("pulls", "log_every"):
+        for name in ("pulls", "log_every", "checkpoint_every"):
             check_range(name, getattr(self, name), 1)
+        check_range("keep_every", self.keep_every, 0)
         check_range("seed", self.seed, 0, 2**32 - 1)
 
 
@@ -77,7 +82,9 @@ def train(config: Config, run: Run | None = None) -> Agent:
         if pulls % config.log_every == 0 or pulls == config.pulls:
             told_apart = Agent(config, tables).test().numbers["told_apart"]
             run.log({"step": pulls, "pull": pulls, "reward": paid, "told_apart": told_apart})
-            run.save(tables, {"step": pulls, "pull": pulls}, best=False, keep=False)
+        keep = config.keep_every > 0 and pulls % config.keep_every == 0
+        if keep or pulls % config.checkpoint_every == 0 or pulls == config.pulls:
+            run.save(tables, {"step": pulls, "pull": pulls}, best=False, keep=keep)
     return Agent(config, tables)
 
 
@@ -115,5 +122,5 @@ TASK = Task(
     describe=describe,
     train="bandit:train",
     agent="bandit:restored_agent",
-    free=frozenset({"pulls", "log_every"}),
+    free=frozenset({"pulls", "log_every", "checkpoint_every", "keep_every"}),
 )

@@ -12,3 +12,21 @@ def pytest_configure():
     if folder := temporary_folder("tests"):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory):
+    from tiny import write_mnist
+
+    return write_mnist(tmp_path_factory.mktemp("mnist"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, mnist):
+    """A run folder after 4 epochs."""
+    from command_line import run
+    from tiny import FLAGS
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    assert run("digits", "train", *FLAGS, "--mnist", mnist, "--epochs", 4, "--keep-every", 2, "--out", out) == 0
+    return out

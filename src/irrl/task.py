@@ -1,7 +1,7 @@
 """What a task is to the command line, to `irrl.load`, to comparisons and studies; and where tasks are found by name."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple, final
 
@@ -115,6 +115,12 @@ class Task:
     idle: Callable[[Settings], Mapping[str, str]] = nothing
     """settings -> those that do nothing beside the others, and the setting that they do nothing without, as messages
     name it: `model=dt-ram`, in backticks"""
+    sections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """headings in the help of `train`, and which settings stand under each: what is shown, agent, training. A setting
+    that is not named here, and that a base class of the config declares, stands under the beginning of that class's
+    docstring, up to a colon; any other under Settings. Logging fields, and the seed, have headings already"""
+    common: frozenset[str] | None = None
+    """settings that `--help` shows beside reward, seed, budget and logging; the rest only `--help-all`. None: all"""
     notes: Callable[[Any], Iterable[str]] = nothing
     """config -> what the user may not have thought of, a line each; settings in backticks"""
     curve_name: Callable[[Settings], str] = reward_of

@@ -9,6 +9,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 import irrl
+from irrl.cli.helping import HELP_FLAGS, epilogue, typed
 from irrl.cli.surroundings import settle
 from irrl.cli.task_app import app_of
 from irrl.errors import UserError, complaint, fields_as_flags, one_line
@@ -18,6 +19,8 @@ app = App(
     name="irrl",
     version=irrl.__version__,
     help="Internally rewarded reinforcement learning: a policy paid by a discriminator trained on its own behaviour.",
+    help_flags=HELP_FLAGS,
+    help_epilogue=epilogue("skills train --preset demo --out runs/demo"),
 )
 for _name in registered():
     # What comes with irrl is quick to import; what others wrote is not imported for its help.
@@ -29,15 +32,16 @@ OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas small
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; what the user got wrong is one line on stderr and exit status 2."""
-    with fields_as_flags():
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with fields_as_flags(), typed(arguments):
         status = _run(arguments)
     sys.exit(status or 0)
 
 
-def _run(arguments: Sequence[str] | None) -> Any:
+def _run(arguments: Sequence[str]) -> Any:
     settle()
     try:
-        _add_own(sys.argv[1:] if arguments is None else arguments)
+        _add_own(arguments)
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -58,7 +62,7 @@ def _run(arguments: Sequence[str] | None) -> Any:
 def _add_own(arguments: Sequence[str]) -> None:
     """Let `module:ATTRIBUTE` be a command: a task that the user has written."""
     if arguments and ":" in arguments[0] and arguments[0] not in app:
-        app.command(app_of(find(arguments[0])), name=arguments[0])
+        app.command(app_of(find(arguments[0]), arguments[0]), name=arguments[0])
 
 
 def _in_words(error: BaseException) -> str:

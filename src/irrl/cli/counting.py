@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from irrl.cli.helping import epilogue
 from irrl.cli.settings import Whole, settings_of
 from irrl.counting.scene_config import SceneConfig
 from irrl.errors import say
@@ -12,7 +13,7 @@ from irrl.errors import say
 
 def add_commands(app: App) -> None:
     """Add it to the task's command line."""
-    app.command(prospects_command, name="prospects")
+    app.command(prospects_command, name="prospects", help_epilogue=epilogue("counting prospects --scenes 100"))
 
 
 @settings_of(SceneConfig)

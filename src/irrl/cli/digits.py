@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from irrl.cli.helping import epilogue
 from irrl.cli.settings import Whole
 from irrl.errors import UserError, say
 from irrl.files import check_folder
@@ -14,11 +15,15 @@ from irrl.files import check_folder
 
 def add_commands(app: App) -> None:
     """Add them to the task's command line."""
-    app.command(import_command, name="import")
-    app.command(predict_command, name="predict")
-    app.command(noise_command, name="noise")
-    app.command(data_command, name="data")
-    app["figure"].command(figure_noise_command, name="noise")
+    for command, name, example in (
+        (import_command, "import", "ram_checkpoint.pth.tar --out runs/theirs"),
+        (predict_command, "predict", "digits-ram8 picture.png"),
+        (noise_command, "noise", "runs/demo --oracle runs/longer"),
+        (data_command, "data", "--out set.npz --sheet set.png"),
+    ):
+        app.command(command, name=name, help_epilogue=epilogue(f"digits {name} {example}"))
+    example = epilogue("digits figure noise runs/demo --oracle runs/longer --out noise.png")
+    app["figure"].command(figure_noise_command, name="noise", help_epilogue=example)
 
 
 def import_command(file: Path, *, out: Path) -> None:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 from docstring_parser import parse_from_object
 
+from irrl.cli.helping import Defaults, Headings
 from irrl.reward_names import AnyReward
 
 
@@ -25,7 +26,11 @@ Whole = Annotated[int, Parameter(converter=whole_number)]
 """An integer flag."""
 
 
-def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = None) -> Callable[[Callable], Callable]:
+def settings_of(
+    config_class: type | None,
+    aliases: Mapping[str, str] | None = None,
+    group: Callable[[str], Group | None] | None = None,
+) -> Callable[[Callable], Callable]:
     """Decorate a command that takes `**settings`: it gets a flag for every field of the config dataclass, if any.
 
     Only the flags that were given reach the command, so that they can override a preset. A field's docstring is its
@@ -33,7 +38,11 @@ def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = N
 
     Args:
         aliases: a second flag for some fields.
+        group: under which heading of the help a field stands; by default among the command's own flags.
     """
+
+    # A class of options has defaults of its own, and no presets.
+    fallback = _own_defaults(config_class) if config_class else None
 
     def decorate(command: Callable) -> Callable:
         signature = inspect.signature(command)
@@ -53,7 +62,7 @@ def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = N
                     Parameter(
                         name=(f"--{field.name.replace('_', '-')}", *filter(None, [(aliases or {}).get(field.name)])),
                         help=texts[field.name],
-                        group="Settings",
+                        group=group(field.name) if group else fallback,
                         converter=whole_number if field.type is int else None,
                     ),
                 ],
@@ -73,6 +82,19 @@ def settings_of(config_class: type | None, aliases: Mapping[str, str] | None = N
         return wrapper
 
     return decorate
+
+
+def leave_out(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command of `settings_of` without one of its flags."""
+    signature = inspect.signature(command)
+    kept = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+    vars(command)["__signature__"] = signature.replace(parameters=kept)
+    del command.__annotations__[name]
+    return command
+
+
+def _own_defaults(config_class: type) -> Group:
+    return Headings(Defaults(config_class), ["Options"])["Options"]
 
 
 def command_to_go_on() -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cyclopts import App
 
+from irrl.cli.helping import epilogue
 from irrl.cli.settings import Whole
 from irrl.errors import say
 from irrl.extras import import_extra
@@ -11,8 +12,8 @@ from irrl.extras import import_extra
 
 def add_commands(app: App) -> None:
     """Add them to the task's command line."""
-    app.command(occupancy_command, name="occupancy")
-    app.command(noise_command, name="noise")
+    app.command(occupancy_command, name="occupancy", help_epilogue=epilogue("skills occupancy runs/demo"))
+    app.command(noise_command, name="noise", help_epilogue=epilogue("skills noise runs/demo --out noise.png"))
 
 
 def occupancy_command(run: Path, *, out: Path | None = None, iteration: Whole | None = None) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CommandCollisionError, Parameter
 
-from irrl.cli.settings import Whole, settings_of
+from irrl.cli.helping import HELP_FLAGS, WHERE, Headings, defaults_of, epilogue, heading_of, order_of
+from irrl.cli.settings import Whole, leave_out, settings_of
 from irrl.cli.training import TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
 from irrl.references import resolve
@@ -17,30 +18,54 @@ from irrl.task import Report, Task
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
-def app_of(task: Task) -> App:
-    """A task's command line."""
-    app = App(name=task.name, help=task.help)
-    app.command(_train(task), name="train")
-    app.command(_test(task), name="test")
+COMMANDS = ("train", "test", "draw", "compare", "figure")
+"""Of every task, but for `draw` where it draws nothing."""
+
+
+def app_of(task: Task, called: str | None = None) -> App:
+    """A task's command line.
+
+    Args:
+        called: how the user names the task; None: by its name.
+
+    Raises:
+        UserError: the task has a command of its own under a name that every task's has.
+    """
+    called = called or task.name
+    training = f"{called} train"
+    example = epilogue(f"{training} --preset demo --out runs/demo", more=training if task.common is not None else "")
+    app = App(name=task.name, help=task.help, help_flags=HELP_FLAGS, help_epilogue=example)
+    app.command(_train(task), name="train", help_epilogue=example)
+    app.command(_test(task), name="test", help_epilogue=epilogue(f"{called} test runs/demo"))
     if task.draw is not None:
-        app.command(_draw(task), name="draw")
-    app.command(_compare(task), name="compare")
-    figure = App(name="figure")
+        app.command(_draw(task), name="draw", help_epilogue=epilogue(f"{called} draw runs/demo"))
+    app.command(_compare(task), name="compare", help_epilogue=epilogue(f"{called} compare runs/demo"))
+    named = f"{task.figures[0]} " if task.figures else ""
+    example = epilogue(f"{called} figure {named}runs/demo --out demo.png")
+    figure = App(name="figure", help_flags=HELP_FLAGS, help_epilogue=example)
     figure.default(_figure(task))
     app.command(figure)
     if task.commands is not None:
-        resolve(task.commands)(app)
+        try:
+            resolve(task.commands)(app)
+        except CommandCollisionError:
+            raise UserError(f"the task {called!r} adds a command that every task has, {', '.join(COMMANDS)}") from None
     return app
 
 
 def _train(task: Task) -> Callable[..., int]:
     presets = f"A full set of settings, which the flags below override: {', '.join(task.presets)}."
 
-    @settings_of(task.config, aliases={task.progress.budget: "--budget"})
+    headings = Headings(defaults_of(task), order_of(task))
+    where = headings[WHERE]
+
+    @settings_of(
+        task.config, aliases={task.progress.budget: "--budget"}, group=lambda name: headings[heading_of(task, name)]
+    )
     def train_command(
         *,
-        flags: TrainFlags,
-        preset_name: Annotated[str, Parameter(name="--preset", help=presets)] = task.preset,
+        preset_name: Annotated[str, Parameter(name="--preset", help=presets, group=where)] = task.preset,
+        flags: Annotated[TrainFlags, Parameter(name="*", group=where)],
         **settings: Any,
     ) -> int:
         """Train an agent for each seed. Stopped or killed, the same command goes on where it was."""
@@ -73,7 +98,12 @@ def _test(task: Task) -> Callable[..., None]:
         else:
             say("\n".join(report.lines))
 
-    return test_command
+    return _with_threads_that_count(task, test_command)
+
+
+def _with_threads_that_count(task: Task, command: Callable[..., None]) -> Callable[..., None]:
+    """Without --threads, where only seeds are trained side by side: it would do nothing."""
+    return command if task.threads_share == "batch" else leave_out("threads", command)
 
 
 def _report(task: Task, model: Path, *, seed: int, **options: Any) -> Report:
@@ -100,7 +130,7 @@ def _draw(task: Task) -> Callable[..., None]:
         for path in resolve(task.draw or "")(model, out, **options):
             say(path)
 
-    return draw_command
+    return _with_threads_that_count(task, draw_command)
 
 
 def _compare(task: Task) -> Callable[..., None]:

@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -36,9 +36,9 @@ class TrainFlags:
     a new folder goes on"""
     threads: Whole | None = None
     """processor cores to use; all by default"""
-    tensorboard: bool = False
+    tensorboard: Annotated[bool, Parameter(negative="")] = False
     """write metrics for TensorBoard into the folder too"""
-    wandb: bool = False
+    wandb: Annotated[bool, Parameter(negative="")] = False
     """send metrics to Weights & Biases too (offline unless logged in)"""
 
 

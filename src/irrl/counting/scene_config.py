@@ -23,7 +23,7 @@ partial: all others (`irrl.counting.scene`)."""
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """Cubes on a round table, seen by a robot that walks round it; by default as in the predecessor's clips."""
+    """Scenes: cubes on a round table, seen by a robot that walks round it; by default as in the predecessor's clips."""
 
     goals: str = "small_red,small_blue,medium_red,medium_blue"
     """kinds of cube that are asked for, one a scene, equally often"""

@@ -44,6 +44,11 @@ TASK = Task(
     train="irrl.skills.training:train",
     agent="irrl.skills.agent:restored_agent",
     free=FREE,
+    sections={
+        "Rooms and skills": ("rooms", "skills", "steps"),
+        "Agent": ("reward", "disdain", "ensemble", "discount", "epsilon"),
+        "Training": ("iterations", "batch", "learning_rate", "discriminator_rate", "trace"),
+    },
     threads_share="seeds",
     given=_given,
     curve_name=_curve_name,

@@ -131,5 +131,6 @@ def test_readmes_python_example_runs(tmp_path, monkeypatch, capsys):
     assert len(code.strip().splitlines()) <= 20
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
-    assert "(500, 8, 2)" in capsys.readouterr().out
-    assert not list(tmp_path.iterdir()), "metrics come back without touching the disk"
+    accuracy, lines = capsys.readouterr().out.splitlines()
+    assert float(accuracy) > 0.1 and "accuracy 97" in lines
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.safetensors", "runs"]

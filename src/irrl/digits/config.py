@@ -155,7 +155,7 @@ class AgentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How it learns, and what is kept of it."""
+    """How it learns."""
 
     oracle: str = ""
     """checkpoint or run of an agent whose frozen discriminator pays the reward; this agent's own if empty"""

@@ -56,11 +56,6 @@ def _curve_name(settings: Settings) -> str:
     return settings["reward"] + ("+hacking" if settings.get("oracle") else "")
 
 
-COMMON = frozenset(
-    ["data", "mnist", "spread_epochs", "agent", "model", "reward", "reward_gradient", "patch", "scales", "glimpses", "location_std", "hidden_units", "oracle", "learning_rate", "batch", "epochs", "seed", "log_every", "evaluate_every", "checkpoint_every", "keep_every"]
-)
-"""Settings that `--help` shows."""
-
 TASK = Task(
     name="digits",
     help="Hard visual attention on Cluttered MNIST.",
@@ -73,7 +68,10 @@ TASK = Task(
     train="irrl.digits.training:train",
     agent="irrl.digits.evaluate:restored_agent",
     free=FREE,
-    common=COMMON,
+    common=frozenset(
+        {"data", "mnist", "spread_epochs", "agent", "model", "reward_gradient", "patch", "scales", "glimpses"}
+        | {"location_std", "hidden_units", "oracle", "learning_rate", "batch"}
+    ),
     threads_share="batch",
     given=_given,
     idle=idle,

@@ -22,7 +22,7 @@ film: install
 	$(BIN)/irrl counting draw runs/robot
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 check: install
 	$(BIN)/ruff check .
@@ -34,3 +34,4 @@ bench: install
 	$(BIN)/python bench/digits.py
 	$(BIN)/python bench/skills.py
 	$(BIN)/python bench/counting.py
+	$(BIN)/python bench/first_step.py

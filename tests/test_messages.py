@@ -79,7 +79,7 @@ def test_a_recorded_name_is_shown_as_it_is(tmp_path, capsys, name):
         irrl.settings.config_from(Config, {name: 1}, "config.json")
     with fields_as_flags(), pytest.raises(UserError) as refused:
         irrl.settings.config_from(Config, {name: 1}, "config.json")
-    assert complaint(refused.value).endswith(repr(name[:60]))
+    assert complaint(refused.value).endswith(f"{name[:60]!r}, which is 1")
 
 
 def test_a_reward_given_as_an_object_is_complained_of_by_its_field():

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from irrl.counting.train import train
 
 from bandit import TASK
 from irrl.cli import main
@@ -13,6 +12,7 @@ from irrl.comparison import groups_of
 from irrl.counting.config import FREE
 from irrl.counting.config import Config as CountingConfig
 from irrl.counting.config import preset as counting_preset
+from irrl.counting.training import train
 from irrl.errors import UserError
 from irrl.run import MemoryRun
 from irrl.settings import preset_of

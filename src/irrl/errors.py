@@ -27,14 +27,17 @@ class UserError(ValueError):
     """
 
 
-def is_printable(character: str) -> bool:
+def is_printable(text: str) -> bool:
     """Whether a terminal shows it and no more. Python takes spaces other than the usual one for control characters."""
-    return character.isprintable() or unicodedata.category(character) == "Zs"
+    return text.isprintable() or all(each.isprintable() or unicodedata.category(each) == "Zs" for each in text)
 
 
 def printable(text: object) -> str:
     """`text` with control characters escaped: what a stranger's file says must not steer the terminal."""
-    return "".join(each if is_printable(each) or each in "\n\t" else ascii(each)[1:-1] for each in str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(each if each in "\n\t" or is_printable(each) else ascii(each)[1:-1] for each in text)
 
 
 def one_line(text: object) -> str:

@@ -22,6 +22,10 @@ AGENTS = Path(__file__).parent / "agents"
 """Trained agents that come with the package."""
 
 
+class AnotherTask(UserError):
+    """A good checkpoint, but of another task's agent."""
+
+
 def load(path: str | Path, task: Task | None = None) -> Any:
     """The trained agent in a run's folder (its best checkpoint by validation, else its last), in a checkpoint file, or
     the packaged one of that name, if there is no such file or folder.
@@ -50,6 +54,8 @@ def read_agent(path: Path, restore: Callable[[Checkpoint], T]) -> T:
     for each, instead in pairwise(found):
         try:
             return _read(each, restore)
+        except AnotherTask:
+            raise
         except UserError as error:
             warn(f"{error}; {instead.name} is taken instead")
     return _read(found[-1], restore)
@@ -60,7 +66,7 @@ def _read(path: Path, restore: Callable[[Checkpoint], T]) -> T:
     try:
         return restore(saved)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _restored(task: Task | None, saved: Checkpoint) -> Any:
@@ -70,7 +76,7 @@ def _restored(task: Task | None, saved: Checkpoint) -> Any:
 
 def _restored_by(task: Task, saved: Checkpoint) -> Any:
     if saved.state.get("task") != task.name:
-        raise UserError(f"not an agent of the {task.name} task")
+        raise AnotherTask(f"an agent of the task {str(saved.state.get('task'))[:60]}, not of {task.name}")
     if task.extra is not None:
         import_extra(*task.extra)
     return resolve(task.agent)(saved)

@@ -95,7 +95,7 @@ def check_type(name: str, value: object, wanted: Any) -> None:
     allowed = {int: int, float: (int, float), str: str}.get(wanted)
     if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
         raise UserError(f"`{name}` is {shortened(repr(value))}; it must be of type {wanted.__name__}")
-    if isinstance(value, str) and not (all(map(is_printable, value.replace("\n", ""))) and len(value) <= MOST_TEXT):
+    if isinstance(value, str) and not (len(value) <= MOST_TEXT and is_printable(value.replace("\n", ""))):
         raise UserError(f"`{name}` is {shortened(repr(value))}; it must be text without control characters")
 
 

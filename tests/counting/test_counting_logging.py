@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from irrl.counting.train import train
 
 from irrl import checkpoint
 from irrl.counting.config import Config
 from irrl.counting.task import TASK
+from irrl.counting.training import train
 from irrl.errors import UserError
 from irrl.run import DiskRun, MemoryRun, Plan
 from irrl.settings import config_from, recorded
@@ -27,7 +27,7 @@ def trained(config, folder=None, **stops):
         else DiskRun(folder, Plan("counting", recorded(config), TASK.free, unit="episode"))
     )
     with run:
-        params = train(config, run)
+        params = train(config, run).params
     return run.history, params
 
 

@@ -230,7 +230,7 @@ def test_learning_curve():
 def run(tmp_path, monkeypatch):
     """A run's folder whose checkpoint gives the untrained agent."""
     monkeypatch.setattr(drawing, "load_agent", lambda path: agent())
-    monkeypatch.setattr(drawing, "canvases_for", lambda agent, split, folder: canvases())
+    monkeypatch.setattr(drawing, "canvases_for", lambda config, trained_on, split, folder: canvases())
     rows = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "metrics.jsonl").write_text(rows + '{"step": 6, "ep')
     (tmp_path / "best.safetensors").touch()

@@ -121,7 +121,7 @@ def test_an_agent_can_be_tested_on_other_digits(own, tmp_path, capfd):
     (others / NAMES[2]).write_bytes(idx(sevens))
     (others / NAMES[3]).write_bytes(idx(np.full(12, 7, np.uint8)))
     agent = load_agent(own / "run")
-    assert set(canvases_for(agent, "test", others).labels.tolist()) == {7}
+    assert set(canvases_for(agent.config, agent.trained_on, "test", others).labels.tolist()) == {7}
     shutil.rmtree(own / "mnist")  # the run's own are not needed for that
     assert irrl("digits", "test", own / "run", "--mnist", others, "--json") == 0
     output = capfd.readouterr()

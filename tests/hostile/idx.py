@@ -77,7 +77,7 @@ def _write(folder: Path, contents: list[bytes], *, packed: bool) -> list[Path]:
 def _agent(folder: Path, mnist: Path | None) -> Path:
     """A trained agent whose settings name a folder of digits."""
     arrays, state = checkpoint.load(AGENTS / "digits-fast.safetensors")
-    config = replace(PRESETS["best"], spread_epochs=0, test_size=5, mnist=str(mnist or ""))
+    config = replace(PRESETS["best"], data="fresh", spread_epochs=0, test_size=5, mnist=str(mnist or ""))
     path = folder / "agent.safetensors"
     checkpoint.save(path, arrays, {**state, "config": asdict(config)})
     return path

@@ -126,7 +126,7 @@ def test_the_threads_flag_reaches_jax(mnist, tmp_path):
 
 
 def test_readmes_python_example_runs(tmp_path, monkeypatch, capsys):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(code.strip().splitlines()) <= 20
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from irrl.cli import main
 from irrl.settings import upgraded
 from irrl.task import find
 
-OLD = Path(__file__).parent / "old_runs"
+OLD = Path(__file__).parents[1] / "old_runs"
 RUNS = sorted(folder.name for folder in OLD.iterdir())
 BUDGET = {"digits": ("epochs", 3), "skills": ("iterations", 1500), "counting": ("episodes", 96)}
 

@@ -287,6 +287,6 @@ def test_a_folder_is_either_a_run_or_of_seeds(tmp_path):
 
 def test_the_csv_files_hold_per_cent():
     for name in FILES.values():
-        with (Path(__file__).parents[2] / "src/irrl/digits/published" / name).open() as file:
+        with (Path(__file__).parents[1] / "src/irrl/digits/published" / name).open() as file:
             for row in csv.DictReader(file):
                 assert all(10 < float(value) < 100 for column, value in row.items() if column != "epoch")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 import digits as bench
 from irrl.digits.config import preset
@@ -23,7 +23,7 @@ def test_json_has_the_promised_figures(tmp_path):
         "from irrl.digits.config import Config; import json;"
         "print(json.dumps(digits.measure(Config(train_size=200, batch=16, glimpses=2, epochs=3), 2)))"
     )
-    folder = Path(__file__).parents[1] / "bench"
+    folder = Path(__file__).parents[2] / "bench"
     output = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     figures = json.loads(output.stdout)
     promised = ["images_per_second", "epoch_images_per_second", "useful_gflops", "matmul_gflops", "fraction_of_matmul"]
@@ -45,7 +45,7 @@ def test_the_counting_benchmark_too():
         "from irrl.counting.config import Config; import json; counting.MATRIX = 64;"
         "print(json.dumps(counting.measure(Config(**COUNTING), 16, 1, 1)))"
     )
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
     command = [sys.executable, "-c", code, str(folder / "bench"), str(folder / "tests")]
     figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for name in ("render_fps", "mujoco_fps", "train_frames_per_second", "useful_gflops", "matmul_gflops"):

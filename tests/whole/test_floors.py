@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "irrl"
+SOURCE = Path(__file__).parents[2] / "src" / "irrl"
 
 IDEAS = (
     "errors lazy extras forks machine settings reward_names references stats task rewards noise returns plain_pickle"
@@ -71,3 +71,17 @@ def test_no_file_is_longer_than_400_lines():
     root = SOURCE.parents[1]
     files = [path for folder in ("src", "tests", "bench", "results") for path in (root / folder).rglob("*.py")]
     assert not [path for path in files if len(path.read_text().splitlines()) > 400]
+
+
+def test_tests_lie_as_what_they_test():
+    """`tests/skills/test_kernel_code_cache.py` tests `irrl/skills/kernel.py`; what tests the whole lies in a folder."""
+    tests = Path(__file__).parents[1]
+    homeless = []
+    for path in tests.rglob("test_*.py"):
+        folder = path.parent.relative_to(tests)
+        modules = {module.stem for module in (SOURCE / folder).glob("*.py")}
+        name = path.stem.removeprefix("test_")
+        known = name in modules or any(name.startswith(f"{module}_") for module in modules)
+        if folder.parts[:1] not in (("whole",), ("hostile",)) and not known:
+            homeless.append(str(path))
+    assert not homeless

@@ -50,6 +50,7 @@ def arrays(out):
     return {name: array.tobytes() for name, array in load(out / "last.safetensors").arrays.items()}
 
 
+@pytest.mark.slow
 def test_a_file_system_that_lacks_much_is_warned_of_once_and_changes_nothing(whole, tmp_path):
     task, folder, reference = whole
     (tmp_path / "sitecustomize.py").write_text(LACKING)

@@ -53,12 +53,15 @@ def test_a_closed_terminal_and_a_polite_kill_save_first(tmp_path, task, number):
     assert_saved(out)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    # Plain lines of skills are ten seconds apart.
+    [pytest.param(task, marks=pytest.mark.slow) if task == "skills" else task for task in TASKS],
+)
 def test_a_closed_stderr_saves_first(tmp_path, task):
     process, out = started(task, tmp_path)
     process.stderr.close()
     process.stdout.close()
-    # Plain lines of skills are ten seconds apart.
     assert process.wait(timeout=60) in (130, 141)
     assert_saved(out)
 

@@ -59,6 +59,7 @@ def test_groups_of_several_presets_are_told_apart_by_them(tmp_path):
     assert [group.label for group in groups] == ["clipped-linear, preset paper", "clipped-linear, preset best"]
 
 
+@pytest.mark.slow
 def test_the_papers_robot_trains():
     """As the paper has it, but for how long, and how many scenes it is validated on."""
     config = counting_preset("paper", episodes=8, round=4, validation_size=4)

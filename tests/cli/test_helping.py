@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cyclopts import App
@@ -163,12 +164,13 @@ def test_a_command_has_the_same_flags_in_every_task(name, capsys):
         assert ("--threads" in shown(capsys, name, command, "--help")) == (task.threads_share == "batch")
 
 
-def test_a_task_cannot_rename_a_command():
+def test_a_task_cannot_rename_a_command(monkeypatch):
     """It may add some."""
-    app = app_of(replace(bandit.TASK, commands="test_help:adds"))
+    monkeypatch.setitem(sys.modules, "adding", SimpleNamespace(adds=adds, takes_over=takes_over))
+    app = app_of(replace(bandit.TASK, commands="adding:adds"))
     assert {*COMMANDS, "pull"} - {"draw"} <= set(app)
     with pytest.raises(UserError, match="the task 'bandit' adds a command that every task has"):
-        app_of(replace(bandit.TASK, commands="test_help:takes_over"))
+        app_of(replace(bandit.TASK, commands="adding:takes_over"))
 
 
 def adds(app: App) -> None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import irrl
 from command_line import learned, one_line, rows_of, run, start, weights
@@ -57,6 +58,7 @@ def test_sigterm_saves_and_the_same_command_goes_on_to_the_same_end(trained, tmp
     assert weights(out) == weights(trained)
 
 
+@pytest.mark.slow
 def test_three_kills_lose_nothing(tmp_path):
     whole, killed = kill_and_resume("digits", tmp_path, kills=3, rows=12)
     assert whole.state == killed.state

@@ -15,6 +15,7 @@ from irrl.counting.evaluate import Walks, _walk_batch, counted
 from irrl.counting.scene import Scenes, draw_scenes
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import Source
+from irrl.counting.task import TASK
 from irrl.counting.training import _train_steps, initial_state, train, train_steps
 from irrl.errors import UserError
 from irrl.run import MemoryRun
@@ -59,15 +60,18 @@ def test_rows_and_another_start(trained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("decay", "note"),
-    [(32, "from --decay-episodes 32 on"), (96, "training ends before --decay-episodes 96"), (64, None)],
+    ("decay", "notes"),
+    [
+        (32, ["from `decay_episodes=32` on, steps are a hundredth"]),
+        (96, ["training ends before `decay_episodes=96`"]),
+        (64, []),
+    ],
 )
-def test_a_step_size_that_falls_too_early_or_too_late_is_told(decay, note, tmp_path, capsys):
-    assert run("counting", "train", *FLAGS, "--decay-episodes", decay, "--out", tmp_path / "run") == 0
-    said = capsys.readouterr().err
-    assert note in said if note else "note" not in said
+def test_a_step_size_that_falls_too_early_or_too_late_is_told(decay, notes):
+    assert list(TASK.notes(Config(**COUNTING, episodes=64, decay_episodes=decay))) == notes
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_to_the_last_bit(tmp_path):
     whole, killed = kill_and_resume("counting", tmp_path, kills=2, rows=6)
     assert whole.state == killed.state

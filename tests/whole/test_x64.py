@@ -17,6 +17,7 @@ from same_numbers import digests
 from tiny import write_mnist
 
 
+@pytest.mark.slow
 def test_every_task_gives_the_same_numbers_to_the_last_bit(tmp_path):
     mnist = write_mnist(tmp_path / "mnist")
     command = [sys.executable, Path(__file__).parents[1] / "same_numbers.py", mnist]

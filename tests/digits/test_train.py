@@ -116,7 +116,7 @@ for attempt in (
         print(error)
 """
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    wanted = ["--model", "--reward-gradient", "--data", "--glimpses", "--reward", "scale pixels", "16, 16"]
+    wanted = ["`model`", "`reward_gradient`", "`data`", "`glimpses`", "`reward`", "scale pixels", "16, 16"]
     assert len(output.splitlines()) == len(wanted)
     for line, part in zip(output.splitlines(), wanted, strict=True):
         assert part in line

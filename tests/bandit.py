@@ -5,7 +5,6 @@ q(z | arm) = softmax(logits[arm]), which is trained on what the policy does. doc
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,10 +39,9 @@ class Config:
     def __post_init__(self):
         check_types(self)
         check_positive("learning_rate", self.learning_rate)
-        for name in ("pulls", "log_every", "checkpoint_every"):
-            check_range(name, getattr(self, name), 1)
-        check_range("keep_every", self.keep_every, 0)
-        check_range("seed", self.seed, 0, 2**32 - 1)
+        least = {"pulls": 1, "log_every": 1, "checkpoint_every": 1, "keep_every": 0, "seed": 0}
+        for name, number in least.items():
+            check_range(name, getattr(self, name), number)
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,6 @@ def restored_agent(saved: Checkpoint) -> Agent:
     return Agent(config, unflatten(initial_tables(), saved.arrays))
 
 
-def describe(row: Any, config: Config) -> str:
-    """A row in a few words."""
-    return f"pull {row['pull']}/{config.pulls}  told apart {row['told_apart']:.0%}  reward {row['reward']:.2f}"
-
-
 TASK = Task(
     name="bandit",
     help="Two arms, two skills.",
@@ -119,7 +112,7 @@ TASK = Task(
     preset="demo",
     progress=Progress(unit="pull", budget="pulls"),
     score=Score(metric="told_apart", name="skills told apart", is_share=True, goals=(0.5, 1.0)),
-    describe=describe,
+    describe=lambda row, config: f"pull {row['pull']}/{config.pulls}  told apart {row['told_apart']:.0%}",
     train="bandit:train",
     agent="bandit:restored_agent",
     free=frozenset({"pulls", "log_every", "checkpoint_every", "keep_every"}),

@@ -131,11 +131,6 @@ def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
         raise UserError(f"`{name}` is {value}; it must be {wanted}, {MOST_NUMBER:g} at most")
 
 
-def flag(field: str) -> str:
-    """How a field is written on the command line. Messages of the library name fields (`irrl.errors.UserError`)."""
-    return "--" + field.replace("_", "-")
-
-
 def preset_of(presets: Mapping[str, Any], name: str, overrides: Mapping[str, Any]) -> Any:
     """The preset called `name`, or once called so, with some fields changed.
 

@@ -51,7 +51,7 @@ def default(text: str, flag: str) -> str:
     return re.search(rf"{flag} .*?\[default: (.*?)\]", lines)[1]
 
 
-@pytest.mark.parametrize("name", ["skills", "counting", OWN])
+@pytest.mark.parametrize("name", [*BUILT_IN, OWN])
 def test_it_fits_two_screens_and_every_flag_is_a_word_away(name, capsys):
     common, every = shown(capsys, name, "train", "--help"), shown(capsys, name, "train", "--help-all")
     assert len(common.splitlines()) <= 80
@@ -153,9 +153,8 @@ def test_a_command_has_the_same_flags_in_every_task(name, capsys):
     training = shown(capsys, name, "train", "--help")
     for flag in ("out", "preset", "seed", "seeds", "resume", "threads", "budget", "log-every", "checkpoint-every",
                  "keep-every", "reward"):  # fmt: skip
-        if (name, flag) != ("digits", "log-every"):
-            assert f"--{flag} " in training
-    assert {"paper", "demo", "best"} <= set(task.presets) or name == "digits"
+        assert f"--{flag} " in training
+    assert {"paper", "demo", "best"} <= set(task.presets)
     assert "--json" in shown(capsys, name, "test", "--help") and "--seed " in shown(capsys, name, "test", "--help")
     compared = shown(capsys, name, "compare", "--help")
     assert "--json" in compared and f"--{task.progress.unit} " in compared

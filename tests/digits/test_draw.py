@@ -205,7 +205,7 @@ def test_watch_tells_what_the_agent_did():
 
 @pytest.mark.parametrize("count", [-1, 0, 10])
 def test_impossible_number_of_cases(count):
-    with pytest.raises(UserError, match=f"--cases is {count}; it must be from 1 to 9"):
+    with pytest.raises(UserError, match=f"`cases` is {count}; it must be from 1 to 9"):
         watch(agent(), canvases(), count=count, seed=0)
 
 

@@ -70,7 +70,7 @@ TASK = Task(
     free=FREE,
     common=frozenset(
         {"data", "mnist", "spread_epochs", "agent", "model", "reward_gradient", "patch", "scales", "glimpses"}
-        | {"location_std", "hidden_units", "oracle", "learning_rate", "batch"}
+        | {"hidden_units", "oracle", "learning_rate", "batch"}
     ),
     threads_share="batch",
     given=_given,

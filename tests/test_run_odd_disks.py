@@ -31,7 +31,10 @@ os.fsync, fcntl.flock, os.link = of_files_only, lacks(errno.ENOLCK), lacks(errno
 """As network and FUSE mounts have it: no syncing of folders, no locks, no hard links."""
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(task, marks=pytest.mark.slow) if task == "counting" else task for task in TASKS],
+)
 def whole(request, tmp_path_factory):
     """A task, a folder to work in, and its undisturbed run."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -44,7 +44,10 @@ def assert_saved(out):
     assert not list(out.glob(".*.irrl-tmp"))
 
 
-@pytest.mark.parametrize(("task", "number"), [*((task, signal.SIGHUP) for task in TASKS), ("counting", signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("task", "number"),
+    [*((task, signal.SIGHUP) for task in TASKS), pytest.param("counting", signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_a_closed_terminal_and_a_polite_kill_save_first(tmp_path, task, number):
     process, out = started(task, tmp_path)
     process.send_signal(number)

@@ -105,7 +105,7 @@ STRANGE = [
 """Names of rewards that strangers wrote into their runs of each task."""
 
 
-@pytest.mark.parametrize("names", STRANGE)
+@pytest.mark.parametrize("names", [*STRANGE[:3], *(pytest.param(each, marks=pytest.mark.slow) for each in STRANGE[3:])])
 def test_whatever_reads_a_strangers_run_imports_nothing_that_it_names(stranger, names, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "antigravity", None)  # importing it would open a browser
     resolved = []

@@ -1,6 +1,9 @@
 # Every target works on a fresh machine: it makes .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Modules with arrays, whose shapes and types each call is checked for in a test; `make check` checks all modules.
+ARRAYS := irrl.digits,irrl.skills,irrl.counting,irrl.actions,irrl.comparison,irrl.devices,irrl.films,irrl.keys,$\
+	irrl.learning,irrl.noise,irrl.recurrent,irrl.returns,irrl.rewards,irrl.stats
 
 .PHONY: demo film test check bench install
 
@@ -22,7 +25,7 @@ film: install
 	$(BIN)/irrl counting draw runs/robot
 
 test: install
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow" --jaxtyping-packages=$(ARRAYS),beartype.beartype
 
 check: install
 	$(BIN)/ruff check .

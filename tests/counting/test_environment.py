@@ -248,6 +248,7 @@ if __name__ == "__main__":
     ("context", "used", "said"),
     [("fork", True, "context='spawn'"), ("fork", False, "moves [1 1]"), ("spawn", True, "moves [1 1]")],
 )
+@pytest.mark.slow
 def test_processes_of_gymnasium_s_own(tmp_path, context, used, said):
     """Forked after JAX was used they would wait for it for ever: one line says what to do instead."""
     if context not in multiprocessing.get_all_start_methods():

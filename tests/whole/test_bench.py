@@ -17,6 +17,7 @@ def test_the_papers_agent_needs_23_8_mflop_an_image():
     assert bench.useful_flops(preset("paper")) == 23_820_288
 
 
+@pytest.mark.slow
 def test_json_has_the_promised_figures(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import digits; digits.STEPS = 2; digits.MATRIX = 64;"
@@ -39,6 +40,7 @@ def test_the_skills_benchmark_too():
         assert figures[name] > 0
 
 
+@pytest.mark.slow
 def test_the_counting_benchmark_too():
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]; import counting; from tiny import COUNTING;"

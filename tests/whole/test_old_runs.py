@@ -57,6 +57,7 @@ def test_an_old_run_is_tested_and_compared(old, capsys):
     assert tested["effective_skills_exact"] == known[-1]["effective_skills_exact"] if task == "skills" else tested
 
 
+@pytest.mark.slow
 def test_an_old_run_is_drawn(old, capsys):
     task, folder = old
     command = {"digits": "draw", "skills": "occupancy", "counting": "draw"}[task]

@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError, warn
-from irrl.extras import import_extra
 from irrl.forks import check_not_forked
 from irrl.references import resolve
 from irrl.seeds import check_single
-from irrl.task import Task, find_registered
+from irrl.task import Task, find_registered, import_packages
 
 T = TypeVar("T")
 
@@ -77,8 +76,7 @@ def _restored(task: Task | None, saved: Checkpoint) -> Any:
 def _restored_by(task: Task, saved: Checkpoint) -> Any:
     if saved.state.get("task") != task.name:
         raise AnotherTask(f"an agent of the task {str(saved.state.get('task'))[:60]}, not of {task.name}")
-    if task.extra is not None:
-        import_extra(*task.extra)
+    import_packages(task)
     return resolve(task.agent)(saved)
 
 

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple, final
 
 from irrl.errors import UserError, reason
+from irrl.extras import import_extra
 from irrl.references import resolve, resolve_typed
 
 Settings = Mapping[str, Any]
@@ -185,6 +186,16 @@ def find_registered(name: object) -> Task:
             "irrl.load(path, task)"
         )
     return _task(known[name], name)
+
+
+def import_packages(task: Task) -> None:
+    """Import what a task needs beside irrl's own packages.
+
+    Raises:
+        UserError: it is not installed; the extra that brings it is named.
+    """
+    if task.extra is not None:
+        import_extra(*task.extra)
 
 
 def _task(reference: str, name: str, resolved: Callable[[str], Any] = resolve) -> Task:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from irrl.errors import UserError
-from irrl.extras import import_extra
 from irrl.listeners import Listener
 from irrl.plan import plan_of
 from irrl.references import resolve
 from irrl.run import DiskRun, MemoryRun
 from irrl.settings import preset_of
-from irrl.task import Task, find
+from irrl.task import Task, find, import_packages
 
 
 def train(
@@ -42,8 +41,7 @@ def train(
             training came to numbers that are none.
     """
     known = find(task) if isinstance(task, str) else task
-    if known.extra is not None:
-        import_extra(*known.extra)
+    import_packages(known)
     chosen = known.preset if config is None else config
     fields = {field.name for field in dataclasses.fields(known.config)}
     if unknown := sorted(set(settings) - fields):

@@ -15,7 +15,7 @@ from irrl.extras import import_extra
 from irrl.plan import plan_of
 from irrl.references import resolve
 from irrl.seeds import folders_of_seeds
-from irrl.task import Task
+from irrl.task import Task, import_packages
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
@@ -50,8 +50,7 @@ def prepare(task: Task, threads: int | None) -> None:
     """
     if threads is not None and threads < 1:
         raise UserError(f"--threads is {threads}; it must be at least 1")
-    if task.extra is not None:
-        import_extra(*task.extra)
+    import_packages(task)
     if task.threads_share == "batch":
         from irrl.devices import use_cores
 

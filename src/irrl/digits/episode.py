@@ -1,4 +1,4 @@
-"""What the agents' episodes have in common: chance, the discriminator's answer, and what is summed over them."""
+"""What the agents' episodes have in common: chance, the first layers, the answer, and what is summed over them."""
 
 from typing import Any, NamedTuple
 
@@ -39,6 +39,13 @@ def sample_noise(config: AgentConfig, batch: int, *, key: Key[Array, ""], explor
     if explore and config.stop == "bernoulli":
         stops = jax.random.uniform(jax.random.fold_in(steps_key, 1), shape[:2])
     return Noise(first, steps.swapaxes(0, 1), stops.T)
+
+
+def sense(
+    params: Any, glimpse: Float[Array, "*batch features"], place: Float[Array, "*batch told"]
+) -> Float[Array, "*batch units"]:
+    """What the first layers make of what is seen and of where it is, side by side."""
+    return jax.nn.relu(jnp.concatenate([params.sensor_patch(glimpse), params.sensor_location(place)], axis=-1))
 
 
 def discriminator_log_probs(params: Any, hidden: Float[Array, "*batch hidden_units"]) -> Float[Array, "*batch classes"]:

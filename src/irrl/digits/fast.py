@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Int, Key, UInt16
 from irrl import rewards
 from irrl.digits.config import AgentConfig, TrainingConfig
 from irrl.digits.data import CLASSES
-from irrl.digits.episode import Metrics, Noise, discriminator_log_probs, log_prob_of, weighted_sums
+from irrl.digits.episode import Metrics, Noise, discriminator_log_probs, log_prob_of, sense, weighted_sums
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.digits.search import Trail, from_ink, sweep
 from irrl.learning import muon, step_size
@@ -185,13 +185,6 @@ def orient(
         return trail, location
     trail, offset = from_ink(trail, seen[:, : config.patch**2], location)
     return trail, jnp.concatenate([offset, location], axis=-1)
-
-
-def sense(
-    params: Params, glimpse: Float[Array, "*batch features"], place: Float[Array, "*batch told"]
-) -> Float[Array, "*batch units"]:
-    """What the first layers make of what is seen and of where it is, side by side."""
-    return jax.nn.relu(jnp.concatenate([params.sensor_patch(glimpse), params.sensor_location(place)], axis=-1))
 
 
 def encoder_layers(params: Params) -> tuple[Linear, Linear]:

@@ -20,7 +20,7 @@ from irrl import rewards
 from irrl.devices import AXIS
 from irrl.digits.config import AgentConfig, TrainingConfig
 from irrl.digits.data import CLASSES
-from irrl.digits.episode import Metrics, Noise, discriminator_log_probs, log_prob_of, weighted_sums
+from irrl.digits.episode import Metrics, Noise, discriminator_log_probs, log_prob_of, sense, weighted_sums
 from irrl.digits.glimpse import glimpses, pyramid
 from irrl.learning import step_size
 from irrl.recurrent import Linear, gaussian_log_prob, initial_linear, replayed_relu_core, replayed_relu_layer
@@ -112,13 +112,6 @@ def rollout(
 
     start = jnp.zeros((len(index), config.hidden_units)), noise.first
     return jax.lax.scan(step, start, (noise.steps.swapaxes(0, 1), noise.stops.T))[1]
-
-
-def sense(
-    params: Params, glimpse: Float[Array, "*batch features"], location: Float[Array, "*batch 2"]
-) -> Float[Array, "*batch units"]:
-    """What the first layers make of what is seen and of where it is, side by side."""
-    return jax.nn.relu(jnp.concatenate([params.sensor_patch(glimpse), params.sensor_location(location)], axis=-1))
 
 
 def encoder(params: Params) -> Linear:

@@ -1,8 +1,13 @@
 """Compiled programs are shared by all tests and by the processes they start: most of a tiny training is compilation."""
 
 import os
+import sys
+from itertools import count
 
 import pytest
+
+TESTS_BETWEEN_CLEARINGS = 100
+_ended = count(1)
 
 
 @pytest.hookimpl(trylast=True)
@@ -12,6 +17,16 @@ def pytest_configure():
     if folder := temporary_folder("tests"):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Let go of compiled programs now and then: Linux gives a process 65 530 mappings, and each program takes some.
+
+    A thousand tests of one process would run out of them, which ends it with a crash inside LLVM.
+    """
+    if next(_ended) % TESTS_BETWEEN_CLEARINGS == 0 and (jax := sys.modules.get("jax")):
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ import pytest
 import irrl
 from irrl import checkpoint, run
 from irrl.errors import UserError
+from irrl.locks import lock_folder
 from irrl.run import DiskRun, Plan, progress_of
-from irrl.run_folder import kept_checkpoints, lock_folder, read_rows
+from irrl.run_folder import kept_checkpoints, read_rows
 from tiny import SETTINGS
 from upward_runs import CONFIG, contents, damage, metrics_steps, open_run, restored_step, start_and_train
 

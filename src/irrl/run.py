@@ -18,7 +18,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,12 @@ from irrl.files import (
     write_synced,
 )
 from irrl.listeners import Listener
+from irrl.locks import FolderLock, lock_folder
 from irrl.plan import Plan
 from irrl.provenance import environment
 from irrl.run_folder import (
     MOST_METRICS_BYTES,
     check_progress,
-    lock_folder,
     read_json,
     read_rows,
     run_checkpoints,
@@ -165,18 +164,19 @@ class DiskRun(Run):
     Nothing is read or written before `restore`: until then a training can complain and leave nothing behind.
     """
 
-    def __init__(self, folder: Path, plan: Plan, *, resume: str = "auto"):
+    def __init__(self, folder: Path, plan: Plan, *, resume: str = "auto", take_over: bool = False):
         """See `open`, which opens the folder at once."""
         super().__init__()
         self.folder = folder
         self._plan = plan
         self._resume = resume
-        self._lock: TextIOWrapper | None = None
+        self._take_over = take_over
+        self._lock: FolderLock | None = None
         self._start: Path | None = None
         self._last_is_good = False
 
     @classmethod
-    def open(cls, folder: Path, plan: Plan, *, resume: str = "auto") -> "DiskRun":
+    def open(cls, folder: Path, plan: Plan, *, resume: str = "auto", take_over: bool = False) -> "DiskRun":
         """Start a run in a new folder, or take up the one that the folder holds.
 
         Args:
@@ -184,12 +184,13 @@ class DiskRun(Run):
             plan: on a resume it must be the recorded one.
             resume: "auto" goes on if the folder holds a run, "never" refuses to; else the checkpoint, or the run's
                 folder, from which a new folder goes on.
+            take_over: take the folder also from a process of another host, which must be dead.
 
         Raises:
             UserError: the plan differs (each difference is shown, nothing is touched), another process trains in
                 the folder, it cannot be written, or the checkpoint named by `resume` is not good.
         """
-        run = cls(folder, plan, resume=resume)
+        run = cls(folder, plan, resume=resume, take_over=take_over)
         run._open()
         return run
 
@@ -202,7 +203,7 @@ class DiskRun(Run):
             _load_own(start, plan)
         try:
             with ExitStack() as held:
-                lock = held.enter_context(lock_folder(folder))
+                lock = held.enter_context(lock_folder(folder, take_over=self._take_over))
                 sweep(folder)
                 _check_folder(folder, resume, plan)
                 if not run_checkpoints(folder, plan.unit):

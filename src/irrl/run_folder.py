@@ -1,6 +1,5 @@
-"""What stands in a run's folder, read with care, for it may be a stranger's; and who may write there."""
+"""What stands in a run's folder, read with care, for it may be a stranger's."""
 
-import errno
 import os
 import re
 import secrets
@@ -8,20 +7,16 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
-from functools import cache
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
 from irrl.errors import UserError, printable, warn
-from irrl.files import TEMPORARY_SUFFIX, check_ordinary, parse_json, read_file
+from irrl.files import TEMPORARY_SUFFIX, parse_json, read_file
+from irrl.locks import lock_folder
 from irrl.seeds import check_single
 from irrl.settings import MOST_ROWS, config_from, upgraded
 
 C = TypeVar("C")
-
-NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
-"""What file systems say that have no locks."""
 
 MOST_JSON_BYTES, MOST_METRICS_BYTES = 4 << 20, 64 << 20
 """Of a config or a list of starts, and of a metrics file."""
@@ -134,44 +129,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def lock_folder(folder: Path) -> TextIOWrapper:
-    """Make the folder and lock it; the operating system frees the lock however this process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    if path.exists():
-        check_ordinary(path, MOST_JSON_BYTES)
-    # Not through a link, which would make a file elsewhere.
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    lock = os.fdopen(os.open(path, flags, 0o666), "a")
-    try:
-        if not _try_lock(lock):
-            raise UserError(f"{folder}: another training is running in this folder: wait, or choose another")
-    except BaseException:
-        lock.close()
-        raise
-    return lock
-
-
-def _try_lock(lock: TextIOWrapper) -> bool:
-    """Whether nobody else holds it; where there are no locks, one line says so, and it is taken for free."""
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
-            raise
-        _warn_of_no_locks()
-    return True
-
-
-@cache
-def _warn_of_no_locks() -> None:
-    warn("no locks here: nothing keeps two trainings in one folder apart; see to it that there is only one")
 
 
 def clear(folder: Path) -> None:

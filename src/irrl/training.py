@@ -20,6 +20,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: str = "auto",
+    take_over: bool = False,
     listeners: Iterable[Listener] = (),
     **settings: Any,
 ) -> Any:
@@ -29,7 +30,7 @@ def train(
         task: `digits`, `skills`, `counting`, a task of an installed package, `module:ATTRIBUTE`, or a `Task`.
         config: the task's config, or the name of a preset; None: the preset that its `train` takes.
         out: the run's folder; None: nothing is written, and metrics go to `listeners` alone.
-        resume: as for `DiskRun.open`.
+        resume, take_over: as for `DiskRun.open`.
         listeners: who hears of each row of metrics.
         settings: fields of the config to change.
 
@@ -54,7 +55,8 @@ def train(
         raise UserError(
             f"the config of the task {known.name} is a {known.config.__name__}, not {type(chosen).__name__}"
         )
-    with MemoryRun() if out is None else DiskRun(Path(out), plan_of(known, chosen), resume=resume) as run:
+    plan = plan_of(known, chosen)
+    with MemoryRun() if out is None else DiskRun(Path(out), plan, resume=resume, take_over=take_over) as run:
         run.listeners.extend(listeners)
         with run.interruptible():
             return resolve(known.train)(chosen, run)

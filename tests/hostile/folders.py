@@ -10,7 +10,7 @@ import numpy as np
 
 from hostile.checkpoints import ODD_TEXTS, ODD_VALUES
 
-NAMES = ("config.json", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors", ".lock")
+NAMES = ("config.json", "environment.json", "metrics.jsonl", "last.safetensors", "best.safetensors", ".lock", ".owner")
 
 
 def odd(rng: np.random.Generator, folder: Path, good: Path) -> Iterator[tuple[str, Path]]:

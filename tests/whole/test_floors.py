@@ -14,8 +14,8 @@ IDEAS = (
     "errors lazy extras forks machine settings reward_names references stats task rewards noise returns plain_pickle"
 )
 SHARED = (
-    "actions checkpoint devices engine figures files films keys learning listeners loading plan provenance recurrent "
-    "run run_folder seeds side_by_side torch_file comparison environments"
+    "actions checkpoint devices engine figures files films keys learning listeners loading locks plan provenance "
+    "recurrent run run_folder seeds side_by_side torch_file comparison environments"
 )
 FLOORS = [
     IDEAS.split(),

@@ -34,6 +34,8 @@ class TrainFlags:
     resume: str = "auto"
     """auto goes on when the folder holds a run, never refuses to; or the path of a checkpoint, or of a run, from which
     a new folder goes on"""
+    take_over: Annotated[bool, Parameter(negative="")] = False
+    """go on in a folder that a process of another host holds, which must be dead"""
     threads: Whole | None = None
     """processor cores to use; all by default"""
     tensorboard: Annotated[bool, Parameter(negative="")] = False
@@ -158,7 +160,7 @@ class Trainings:
         from irrl.run import DiskRun
 
         plan = plan_of(self._task, self._configs[folder])
-        run = DiskRun(folder, plan, resume=self._flags.resume)
+        run = DiskRun(folder, plan, resume=self._flags.resume, take_over=self._flags.take_over)
         config = self._configs[folder]
         line: Listener = lines.line(lambda row: self._task.describe(row, config))
         run.listeners.append(line)

@@ -135,7 +135,7 @@ def table(task: Task, rows: Sequence[Row]) -> Table:
     """A comparison as a table."""
     goals = " / ".join(rows[0].reached)
     unit, label, scale = task.progress.unit, task.score.label, task.score.scale
-    where = f"{unit} {_short(rows[0].at)}"
+    where = f"{unit} {short(rows[0].at)}"
     caption = (
         f"{label[0].upper()}{label[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
         "interval]; best: of each seed's best so far; paper: its mean, read off the plots. "
@@ -150,13 +150,13 @@ def table(task: Task, rows: Sequence[Row]) -> Table:
         if row.interval:
             score += " [{:.1f}, {:.1f}]".format(*(scale * end for end in row.interval))
         paper = "-" if row.published is None else f"{scale * row.published:.1f}"
-        reached = " / ".join("-" if at is None else _short(at) for at in row.reached.values())
+        reached = " / ".join("-" if at is None else short(at) for at in row.reached.values())
         drawn.add_row(row.label, str(len(row.seeds)), score, f"{scale * row.best:.1f}", paper, reached)
     return drawn
 
 
-def _short(number: int) -> str:
-    """As a table has room for: 11.1M, 250k, 480."""
+def short(number: int) -> str:
+    """A count as a table has room for: 11.1M, 250k, 480."""
     if number >= 1_000_000:
         return f"{number / 1_000_000:g}M"
     if number >= 10_000:

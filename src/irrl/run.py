@@ -49,8 +49,8 @@ from irrl.run_folder import (
 )
 from irrl.seeds import check_single
 
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Signals on which a training saves and returns."""
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
+"""Signals on which a training saves and returns: Ctrl-C, `kill`, the terminal was closed, and Slurm wants its node."""
 
 UNSAVED = ".no-checkpoint-yet"
 """Stands in a run's folder until its first checkpoint does."""
@@ -119,8 +119,8 @@ class Run(ABC):
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """While active, Ctrl-C, SIGTERM or SIGHUP (the terminal was closed) sets `stop_requested`; Ctrl-C after that
-        does what it did before: it raises KeyboardInterrupt, or ends the process.
+        """While active, a signal of `STOPPING` sets `stop_requested`. Ctrl-C after that does what it did before: it
+        raises KeyboardInterrupt, or ends the process.
 
         A signal that is ignored, as by `nohup` and of what a script runs in the background, stays ignored. Does nothing
         off the main thread, where Python lets nobody handle signals.

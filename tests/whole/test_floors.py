@@ -22,6 +22,7 @@ FLOORS = [
     SHARED.split(),
     ["digits", "skills", "counting"],
     ["training"],
+    ["studies"],
     ["cli"],
     ["__init__", "__main__"],
 ]

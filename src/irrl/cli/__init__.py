@@ -26,6 +26,7 @@ for _name in registered():
     # What comes with irrl is quick to import; what others wrote is not imported for its help.
     _help = find(_name).help if _name in BUILT_IN else "A task of an installed package."
     app.command(f"irrl.cli.tasks:{_name}", name=_name, help=_help)
+app.command("irrl.cli.studies:app", name="study", help="Train whole figures from files, anywhere, and check them.")
 
 OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
 

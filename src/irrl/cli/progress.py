@@ -77,7 +77,7 @@ class _Line(Listener):
             self._bars.update(self._task, description=self._describe(row))
         elif now - self._printed >= self._seconds_between or not self._steps_left:
             self._printed = now
-            left = _duration(self._steps_left * self._seconds_per_step)
+            left = duration(self._steps_left * self._seconds_per_step)
             sys.stderr.write(f"{self._describe(row)}  {left} left\n")  # at once: seeds side by side write lines, too
             sys.stderr.flush()
 
@@ -86,7 +86,8 @@ class _Line(Listener):
         self._lines.close_one()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"

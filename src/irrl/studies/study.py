@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from irrl.errors import UserError, one_line, shortened
 from irrl.files import read_file
 from irrl.reward_names import inside_clipped
-from irrl.settings import preset_of, recorded
+from irrl.settings import ALIASES, check_type, preset_of, recorded
 from irrl.studies.lines import line_of
 from irrl.task import BUILT_IN, Task, find, registered
 
@@ -207,6 +207,9 @@ class _Reader:
         said = {name: study[name] for name in OF_CURVE if name in study} | table
         task = self._task(said.get("task"), (*where, "task") if "task" in table else ("task",))
         preset = said.get("preset", task.preset)
+        if preset not in task.presets and preset not in ALIASES:
+            at_preset = (*where, "preset") if "preset" in table else ("preset",)
+            self._refuse(at_preset, f"unknown preset {preset!r}; choose one of {', '.join(task.presets)}")
         settings = {**study.get("settings", {}), **table.get("settings", {})}
         if "reward" in table:
             settings["reward"] = table["reward"]
@@ -266,6 +269,8 @@ class _Reader:
             self._check_own(own, "reward", at("reward"))
         try:
             values = {name: self._value(known[name], value) for name, value in settings.items()}
+            for name, value in values.items():
+                check_type(name, value, known[name])
             config = preset_of(task.presets, preset, task.given({**values, "seed": seeds[0]}))
             for seed in seeds:
                 dataclasses.replace(config, seed=seed)
@@ -307,7 +312,10 @@ class _Reader:
                 if "within" in table and "value" not in table and not _is_published(curves[label]):
                     self._refuse(where, f"the paper has no such curve as {label!r}: say which `value`")
                 for each in at if isinstance(at, list) else [at]:
-                    yield Expectation(label, **{**table, "at": each})
+                    numbers = {
+                        name: float(table[name]) for name in ("within", "value", "least", "most") if name in table
+                    }
+                    yield Expectation(label, at=each, metric=table.get("metric"), **numbers)
 
     def _check_fields(self, table: Mapping[str, Any], known: Mapping[str, Any], where: tuple[Any, ...]) -> None:
         for name, value in table.items():

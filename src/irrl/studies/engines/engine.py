@@ -145,7 +145,7 @@ def train_all(
             elif is_held(job.folder):
                 elsewhere.append(job)
                 continue
-            attempts[job.folder] = 1 if now.reached > reached[job.folder] else attempts[job.folder] + 1
+            attempts[job.folder] = 0 if now.reached > reached[job.folder] else attempts[job.folder] + 1
             if attempts[job.folder] >= ATTEMPTS:
                 give_up(job, now.complaint or why)
             else:

@@ -1,0 +1,68 @@
+"""A study of runs that take a second or a few, for tests of engines."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from irrl import checkpoint
+
+TEXT = """\
+title = "Two arms"
+task = "bandit:TASK"
+seeds = [1, 2, 3]
+settings = {{ pulls = {pulls}, log_every = {every}, checkpoint_every = {every} }}
+
+[[curve]]
+reward = "clipped-linear"
+
+[[curve]]
+reward = "log"
+
+[expect]
+log = {{ least = 50 }}
+"""
+
+
+def write_study(folder: Path, *, pulls: int = 600, every: int = 100) -> Path:
+    path = folder / "arms.toml"
+    path.write_text(TEXT.format(pulls=pulls, every=every))
+    return path
+
+
+def surroundings() -> dict[str, str]:
+    """Of a process that finds the task."""
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path}
+
+
+def study_command(study: Path, out: Path, *words: object) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "irrl",
+        "study",
+        *map(str, [*words[:1], study, "--own", "bandit", "--out", out, *words[1:]]),
+    ]
+
+
+def study(study: Path, out: Path, *words: object, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        study_command(study, out, *words), env=surroundings(), capture_output=True, text=True, check=False, **options
+    )
+
+
+def weights_of(out: Path) -> dict[str, dict[str, bytes]]:
+    """The last weights of every run, by its folder."""
+    return {
+        path.parent.relative_to(out).as_posix(): {
+            name: array.tobytes() for name, array in checkpoint.load(path).arrays.items()
+        }
+        for path in sorted(out.glob("*/seed-*/last.safetensors"))
+    }
+
+
+def metrics_of(out: Path) -> dict[str, str]:
+    return {
+        path.parent.relative_to(out).as_posix(): path.read_text() for path in sorted(out.glob("*/seed-*/metrics.jsonl"))
+    }

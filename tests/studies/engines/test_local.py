@@ -1,0 +1,120 @@
+"""Runs as processes: the same as the commands alone, whatever is killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from irrl.locks import owner_of
+from small_study import metrics_of, study, study_command, surroundings, weights_of, write_study
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What the listed commands learn, one after the other."""
+    folder = tmp_path_factory.mktemp("alone")
+    path = write_study(folder)
+    listed = study(path, folder / "out", "run", "--list").stdout.splitlines()
+    assert len(listed) == 6 and all(line.startswith("irrl bandit:TASK train --preset demo ") for line in listed)
+    for line in listed:
+        subprocess.run(f"{sys.executable} -m {line}", shell=True, check=True, env=surroundings(), capture_output=True)
+    return folder
+
+
+def test_a_study_learns_what_its_commands_do(alone, tmp_path):
+    done = study(alone / "arms.toml", tmp_path, "run", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "all 6 runs are over; look at them with: irrl report" in done.stderr
+    assert weights_of(tmp_path) == weights_of(alone / "out")
+    assert metrics_of(tmp_path) == metrics_of(alone / "out")
+    again = study(alone / "arms.toml", tmp_path, "run")
+    assert again.returncode == 0 and not study(alone / "arms.toml", tmp_path, "run", "--list").stdout
+
+
+def test_what_cannot_be_trained_is_reported_and_the_others_go_on(alone, tmp_path):
+    (tmp_path / "out" / "log").mkdir(parents=True)
+    (tmp_path / "out" / "log" / "seed-2").write_text("in the way")
+    done = study(alone / "arms.toml", tmp_path / "out", "run")
+    assert (
+        done.returncode == 1 and "log-seed-2: given up: " in done.stderr and "1 of 6 runs were given up" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert len(weights_of(tmp_path / "out")) == 5
+
+
+def test_asked_to_stop_all_save_and_it_goes_on(tmp_path):
+    path = write_study(tmp_path, pulls=3_000_000, every=1_000_000)
+    process = subprocess.Popen(
+        study_command(path, tmp_path / "out", "run", "--workers", 2),
+        env=surroundings(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running = [tmp_path / "out" / curve / "seed-1" for curve in ("clipped-linear", "log")]
+    _wait(lambda: all((folder / "config.json").exists() and owner_of(folder) for folder in running))
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "stopped and saved; go on with: irrl study run" in errors
+    assert all(owner_of(folder) is None and (folder / "last.safetensors").exists() for folder in running)
+
+
+def test_runs_end_with_the_driver_that_was_killed(tmp_path):
+    path = write_study(tmp_path, pulls=50_000_000, every=10_000_000)
+    process = subprocess.Popen(study_command(path, tmp_path / "out", "run", "--workers", 1), env=surroundings())
+    folder = tmp_path / "out" / "clipped-linear" / "seed-1"
+    _wait(lambda: owner_of(folder) is not None)
+    worker = owner_of(folder).process
+    process.kill()
+    process.wait()
+    _wait(lambda: not _lives(worker))
+    assert owner_of(folder) is None and (folder / "last.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_after_thirty_kills_of_runs_and_of_the_driver_nothing_is_lost(alone, tmp_path):
+    """Kill -9 at random; the driver is started again whenever it is gone, as a user would."""
+    path, out, moments = write_study(tmp_path, pulls=60_000, every=500), tmp_path / "out", random.Random(0)
+    whole = study(path, tmp_path / "whole", "run")
+    assert whole.returncode == 0
+    kills, process = 0, None
+    for _ in range(2000):
+        if process is None or process.poll() is not None:
+            if process is not None and process.returncode == 0:
+                break
+            process = subprocess.Popen(
+                study_command(path, out, "run", "--workers", 2), env=surroundings(), stderr=subprocess.DEVNULL
+            )
+        time.sleep(moments.uniform(0, 1.0))
+        if kills < 30:
+            owners = [owner_of(folder) for folder in out.glob("*/seed-*")]
+            victims = [owner.process for owner in owners if owner is not None and not owner.is_dead]
+            victims += [process.pid] if moments.random() < 0.3 else []
+            if victims:
+                try:
+                    os.kill(moments.choice(victims), signal.SIGKILL)
+                    kills += 1
+                except ProcessLookupError:
+                    pass
+    assert kills == 30 and process is not None and process.returncode == 0
+    assert weights_of(out) == weights_of(tmp_path / "whole") and len(weights_of(out)) == 6
+    assert metrics_of(out) == metrics_of(tmp_path / "whole")
+
+
+def _wait(until, seconds=60):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

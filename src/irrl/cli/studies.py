@@ -131,8 +131,6 @@ def run_command(
         _live() as look,
     ):
         failures = train_all(jobs, opened, asked, look, take_over=take_over)
-    for job, why in failures:
-        print(f"irrl: {job.name}: {why}", file=sys.stderr)
     if asked.stop_requested:
         print(f"stopped and saved; go on with: {shlex.join(['irrl', *sys.argv[1:]])}", file=sys.stderr)
         return 130

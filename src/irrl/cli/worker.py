@@ -10,17 +10,19 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def run_command(words: list[str], log: str, folder: str) -> int:
+def run_command(words: list[str], log: str, folder: str, path: str = "") -> int:
     """Run `irrl WORDS` here; its exit status.
 
     Args:
         log: file to which is added what it says.
         folder: where the user is: a task of his own is looked for there.
+        path: his PYTHONPATH, where this process was not started with it.
     """
     from irrl.cli import main
 
     with suppress(OSError):
         os.chdir(folder)
+    sys.path += [each for each in path.split(os.pathsep) if each and each not in sys.path]
     sys.argv = ["irrl", *words]  # as a run's folder records the command
     with open(log, "a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         try:

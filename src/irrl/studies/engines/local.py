@@ -76,13 +76,18 @@ def log_of(logs: Path, job: Job) -> Path:
 
 
 def reason_of(status: int, log: Path) -> str:
-    """Why a command ended: the last line it said, and its exit status or signal."""
+    """Why a command ended: its exit status or signal, and the last line that it said."""
     how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
+    return f"{how}; {last_line(log)}"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, and where the others are."""
     with suppress(OSError):
         lines = log.read_bytes()[-MOST_LOG:].decode(errors="replace").strip().splitlines()
         if lines:
-            return f"{how}; {one_line(lines[-1])} (all it said: {log})"
-    return how
+            return f"{one_line(lines[-1])} (all it said: {log})"
+    return "it said nothing"
 
 
 @contextmanager

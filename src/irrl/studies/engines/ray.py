@@ -1,6 +1,7 @@
 """Runs as tasks of a Ray cluster, whose nodes share the study's folder."""
 
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -14,6 +15,10 @@ from irrl.studies.study import Job
 
 MOST_QUEUED = 1_000
 """Tasks that Ray is handed at a time."""
+
+
+SECONDS_TO_ANSWER = 10.0
+"""Of a cluster's head."""
 
 
 @final
@@ -32,6 +37,7 @@ class RayEngine(Engine):
         self._ray = ray = import_extra("ray", "ray")
         self._mine = not ray.is_initialized()
         if self._mine:
+            _check_answers(address)
             alone = {"include_dashboard": False} if address == "local" else {}
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="error", **alone)
@@ -54,7 +60,8 @@ class RayEngine(Engine):
         for job in jobs:
             words = [*job.words, *["--take-over"] * (job.folder in take_over)]
             task = self._task.options(num_cpus=job.threads, num_gpus=self._gpus, name=job.name)
-            self._running[task.remote(words, str(log_of(self._logs, job)), os.getcwd())] = job
+            path = os.environ.get("PYTHONPATH", "")
+            self._running[task.remote(words, str(log_of(self._logs, job)), os.getcwd(), path)] = job
 
     def ended(self) -> list[Ended]:
         if not self._running:
@@ -77,3 +84,14 @@ class RayEngine(Engine):
     def close(self) -> None:
         if self._mine:
             self._ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nobody answers: Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # auto, local: names that Ray understands
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise UserError(f"no Ray cluster at `address={address}`: {error.strerror or error}") from error

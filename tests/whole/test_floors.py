@@ -11,7 +11,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "irrl"
 
 IDEAS = (
-    "errors lazy extras forks machine settings reward_names references stats task rewards noise returns plain_pickle"
+    "errors lazy extras forks machine settings reward_names references registry stats task task_check rewards noise "
+    "returns plain_pickle"
 )
 SHARED = (
     "actions checkpoint devices engine figures files films keys learning listeners loading plan provenance recurrent "

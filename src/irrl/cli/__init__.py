@@ -13,7 +13,7 @@ from irrl.cli.helping import HELP_FLAGS, epilogue, typed
 from irrl.cli.surroundings import settle
 from irrl.cli.task_app import app_of
 from irrl.errors import UserError, complaint, fields_as_flags, one_line
-from irrl.task import BUILT_IN, find, registered
+from irrl.registry import BUILT_IN, find, registered
 
 app = App(
     name="irrl",
@@ -27,7 +27,7 @@ for _name in registered():
     _help = find(_name).help if _name in BUILT_IN else "A task of an installed package."
     app.command(f"irrl.cli.tasks:{_name}", name=_name, help=_help)
 
-OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
+OUT_OF_MEMORY = "not enough memory: make a batch, the network or the data smaller"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

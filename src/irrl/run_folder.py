@@ -1,4 +1,4 @@
-"""What stands in a run's folder, read with care, for it may be a stranger's; and who may write there."""
+"""What stands in a run's folder, read with care, for it may be a stranger's."""
 
 import errno
 import os

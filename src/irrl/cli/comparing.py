@@ -1,4 +1,4 @@
-"""What `compare` and `figure` do, for any task."""
+"""What commands do that set runs side by side, for any task: `compare`, `figure`."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What a trained robot answers, and how far it walks for it."""
+"""What a trained robot does in a scene: what it answers, and how far it walks for it."""
 
 from dataclasses import asdict, dataclass
 from functools import partial

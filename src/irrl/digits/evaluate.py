@@ -1,4 +1,4 @@
-"""What a trained agent answers and where it looks."""
+"""What a trained agent makes of a canvas: where it looks, and what it answers."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
+"""The skills task's settings. Nothing heavy here: the command line reads it for `--help`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """A task of one's own gets every command, `load`, seeds and resume without a line changed in irrl."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from bandit import TASK, Config, train
 from irrl import checkpoint
 from irrl.cli import main
 from irrl.errors import UserError
+from irrl.task_check import ARGUMENTS, FLAGS
 
 NAME = "bandit:TASK"
 HERE = Path(__file__).parent
@@ -150,6 +152,13 @@ def test_only_a_task_that_asks_for_it_is_kept_off_accelerators(task, platforms, 
     few = ["--pulls", 5] if task == NAME else ["--rooms", "small", "--iterations", 20]
     assert run(task, "train", *few, "--out", "run") == 0
     assert os.environ.get("JAX_PLATFORMS") == platforms
+
+
+def test_the_docs_tell_of_every_field_and_of_every_name_that_is_taken():
+    text = (HERE.parent / "docs" / "extending.md").read_text()
+    words = {field.name for field in dataclasses.fields(irrl.Task)} | FLAGS | ARGUMENTS
+    assert not [word for word in words if f"`{word}`" not in text]
+    assert f"a whole task in {len((HERE / 'bandit.py').read_text().splitlines())} lines" in text
 
 
 @pytest.mark.parametrize(("task", "packaged"), [(NAME, False), ("skills", False), ("digits", True), ("counting", True)])

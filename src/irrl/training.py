@@ -34,7 +34,8 @@ def train(
         settings: fields of the config to change.
 
     Returns:
-        The agent as it is at the end: with `config`, `test()` and `save(path)`. `irrl.load(out)` gives the best one.
+        The agent as it is at the end, as the task's `train` gives it: with `config`, `test()` and `save(path)`.
+        `irrl.load(out)` gives the best one.
 
     Raises:
         UserError: there is no such task, preset or setting, a value is out of range, the folder's run is another, or

@@ -7,9 +7,10 @@ q(z | arm) = softmax(logits[arm]), which is trained on what the policy does. doc
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from irrl import keys, rewards
-from irrl.checkpoint import Checkpoint, check_reached, check_task, unflatten
+from irrl.checkpoint import Checkpoint, check_reached, check_task, save_agent, unflatten
 from irrl.run import MemoryRun, Run
 from irrl.settings import check_positive, check_range, check_types, config_from
 from irrl.task import Progress, Report, Score, Task
@@ -39,9 +40,8 @@ class Config:
     def __post_init__(self):
         check_types(self)
         check_positive("learning_rate", self.learning_rate)
-        least = {"pulls": 1, "log_every": 1, "checkpoint_every": 1, "keep_every": 0, "seed": 0}
-        for name, number in least.items():
-            check_range(name, getattr(self, name), number)
+        for name in ("pulls", "log_every", "checkpoint_every", "keep_every", "seed"):
+            check_range(name, getattr(self, name), 0 if name in ("keep_every", "seed") else 1)
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,18 @@ class Agent:
         share = float((self.tables["logits"][arms].argmax(-1) == np.arange(SKILLS)).mean())
         return Report({"told_apart": share, "seed": seed}, [f"{share:.0%} of the skills are told apart"])
 
+    def save(self, path: str) -> None:
+        """Write a checkpoint, which `irrl.load` reads."""
+        save_agent(path, TASK.name, self.config, self.tables)
+
 
 def train(config: Config, run: Run | None = None) -> Agent:
-    """Pull arms until `config.pulls`, going on from the state that `run` holds, if any."""
-    reward = rewards.get(config.reward)
-    run = run or MemoryRun()
-    tables, pulls = initial_tables(), 0
+    """Pull arms until `config.pulls` or a stop, going on from the state that `run` holds, if any."""
+    reward, run = rewards.get(config.reward), run or MemoryRun()
+    tables, pulls, saved = initial_tables(), 0, 0
     if restored := run.restore():
         tables, pulls = unflatten(tables, restored.arrays), restored.state["pull"]
-        check_reached(restored, step=pulls)
+        check_reached(restored, step=(saved := pulls))
     while pulls < config.pulls and not run.stop_requested:
         rng = keys.generator(config.seed, "rollout", pulls)
         skill = int(rng.integers(SKILLS))
@@ -81,20 +84,17 @@ def train(config: Config, run: Run | None = None) -> Agent:
             told_apart = Agent(config, tables).test().numbers["told_apart"]
             run.log({"step": pulls, "pull": pulls, "reward": paid, "told_apart": told_apart})
         keep = config.keep_every > 0 and pulls % config.keep_every == 0
-        if keep or pulls % config.checkpoint_every == 0 or pulls == config.pulls:
+        if keep or pulls % config.checkpoint_every == 0:
             run.save(tables, {"step": pulls, "pull": pulls}, best=False, keep=keep)
+            saved = pulls
+    if saved < pulls:  # at the end, or where the user stopped it
+        run.save(tables, {"step": pulls, "pull": pulls}, best=False, keep=False)
     return Agent(config, tables)
 
 
 def initial_tables() -> dict[str, np.ndarray]:
     """Nothing preferred, nothing known."""
     return {"logits": np.zeros((ARMS, SKILLS)), "preferences": np.zeros((SKILLS, ARMS))}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities."""
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
 
 
 def restored_agent(saved: Checkpoint) -> Agent:
@@ -113,7 +113,7 @@ TASK = Task(
     progress=Progress(unit="pull", budget="pulls"),
     score=Score(metric="told_apart", name="skills told apart", is_share=True, goals=(0.5, 1.0)),
     describe=lambda row, config: f"pull {row['pull']}/{config.pulls}  told apart {row['told_apart']:.0%}",
-    train="bandit:train",
-    agent="bandit:restored_agent",
+    train=f"{__name__}:train",
+    agent=f"{__name__}:restored_agent",
     free=frozenset({"pulls", "log_every", "checkpoint_every", "keep_every"}),
 )

@@ -25,10 +25,10 @@ from irrl.digits.config import Config as DigitsConfig
 from irrl.digits.data import load_mnist, published
 from irrl.digits.training import train as train_digits
 from irrl.provenance import environment
+from irrl.registry import find
 from irrl.run import MemoryRun
 from irrl.skills.config import preset as skills_preset
 from irrl.skills.training import train as train_skills
-from irrl.task import find
 from tiny import COUNTING, FASTER, SETTINGS, write_mnist
 
 ROOT = Path(__file__).parents[1]

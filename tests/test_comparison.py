@@ -165,6 +165,19 @@ def test_the_table_shows_per_cent_in_eighty_columns(runs):
     assert text.index("60.0") < text.index("40.0") < text.index("20.0")
 
 
+def test_a_table_has_no_column_that_says_nothing(runs):
+    """Neither goals, nor the paper's, where a task has none."""
+    plain = dataclasses.replace(TASK, score=dataclasses.replace(TASK.score, goals=()), published=None)
+    rows = compare(comparison.groups_of(plain, runs))
+    drawn = comparison.table(plain, rows)
+    assert [column.header for column in drawn.columns] == ["reward", "seeds", "epoch 50", "best"]
+    assert "paper" not in drawn.caption and drawn.caption.endswith("best: of each seed's best so far.")
+    assert drawn.row_count == 3
+    drawn = comparison.table(TASK, compare(groups_of(runs)))
+    assert [column.header for column in drawn.columns][4:] == ["paper", "50% / 80% / 90%"]
+    assert drawn.caption.endswith("Last: epochs until the interquartile mean reached 50% / 80% / 90%.")
+
+
 @pytest.mark.parametrize("figure", FILES)
 def test_published_curves_are_in_the_package(figure):
     curves = published(figure)

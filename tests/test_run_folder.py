@@ -127,7 +127,8 @@ def test_progress_is_read_from_the_header_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("step", -1), ("step", None), ("epoch", "3"), ("best", "high"), ("best", float("nan"))]
+    ("name", "value"),
+    [("step", -1), ("step", None), ("epoch", "3"), ("best", "high"), ("best", float("nan")), ("best", float("inf"))],
 )
 def test_a_checkpoint_that_cannot_say_how_far_it_is_is_passed_over(tmp_path, capsys, name, value):
     start_and_train(tmp_path, 20)

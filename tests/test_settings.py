@@ -14,11 +14,11 @@ from irrl.counting.config import Config as CountingConfig
 from irrl.counting.config import preset as counting_preset
 from irrl.counting.training import train
 from irrl.errors import UserError
+from irrl.registry import find
 from irrl.run import MemoryRun
 from irrl.settings import preset_of
 from irrl.skills.config import preset as skills_preset
 from irrl.skills.task import TASK as SKILLS
-from irrl.task import find
 
 
 @pytest.mark.parametrize("name", ["skills", "counting"])

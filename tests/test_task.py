@@ -1,26 +1,32 @@
-"""A task of one's own gets every command, `load`, seeds and resume without a line changed in irrl; and the registry."""
+"""A task of one's own gets every command, `load`, seeds and resume without a line changed in irrl."""
 
-import importlib.metadata
+import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import bandit
 import irrl
 from bandit import TASK, Config, train
 from irrl import checkpoint
 from irrl.cli import main
 from irrl.errors import UserError
-from irrl.references import resolve
-from irrl.task import BUILT_IN, find, find_registered, registered
+from irrl.task_check import ARGUMENTS, FLAGS
 
 NAME = "bandit:TASK"
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.syspath_prepend(HERE)
     monkeypatch.chdir(tmp_path)
 
 
@@ -78,9 +84,12 @@ def test_it_is_loaded_by_whoever_hands_it_in(capsys):
     assert run(NAME, "train", "--out", "run") == 0
     agent = irrl.load("run", TASK)
     assert agent.config == Config(pulls=200) and agent.test().numbers["told_apart"] == 1
+    agent.save("saved.safetensors")
+    assert irrl.load("saved.safetensors", TASK).test() == agent.test()
+    capsys.readouterr()
     with pytest.raises(UserError, match=r"a checkpoint of the task 'bandit'; irrl knows .*: hand in another"):
         irrl.load("run")
-    capsys.readouterr()
+    assert capsys.readouterr().err == "", "no other checkpoint of the run is tried"
     assert run("digits", "test", "run") == 2
     assert "bandit" in capsys.readouterr().err
 
@@ -107,42 +116,71 @@ def test_help_shows_its_flags(capsys):
     assert all(text in shown for text in ("--learning-rate", "--budget", "pulls of an arm"))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("spoons", "unknown task 'spoons'; choose one of digits, skills, counting, or your own as module:ATTRIBUTE"),
-        ("no_such_module:TASK", "cannot load the task 'no_such_module:TASK': ModuleNotFoundError"),
-        ("bandit:NONE", "cannot load the task 'bandit:NONE': AttributeError"),
-        ("bandit:ARMS", "'bandit:ARMS' is a int, not an irrl.task.Task"),
-    ],
-)
-def test_what_is_no_task_is_one_line(name, message, capsys):
-    with pytest.raises(UserError, match=message):
-        find(name)
-    if ":" in name:
-        assert run(name, "train", "--out", "run") == 2
-        assert message in capsys.readouterr().err
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_loses_nothing(how):
+    """Between two checkpoints."""
+    words = [sys.executable, "-m", "irrl", NAME, "train", "--pulls", 10**9, "--checkpoint-every", 10**9]
+    words += ["--log-every", 100, "--out", "run"]
+    heard = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    command = [sys.executable, "-c", heard, *map(str, words)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    metrics, until = Path("run/metrics.jsonl"), time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(how)
+    assert "stopped and saved; go on with: irrl bandit:TASK train" in process.communicate(timeout=60)[1]
+    last = json.loads(metrics.read_text().splitlines()[-1])["pull"]
+    assert checkpoint.load(Path("run/last.safetensors")).state["pull"] >= last >= 100
 
 
-def test_a_name_that_stands_in_a_file_is_never_imported():
-    for name in ("bandit:TASK", "os:getcwd", "", None, 3, ["digits"], "digits:TASK"):
-        with pytest.raises(UserError, match="a checkpoint of the task"):
-            find_registered(name)
+def test_a_copy_is_a_task_of_its_own(capsys):
+    """What a copied template runs is the copy: only its name is to be changed."""
+    text = Path(bandit.__file__).read_text()
+    Path("maze.py").write_text(text.replace('name="bandit"', 'name="maze"').replace("are told apart", "are found"))
+    assert run("maze:TASK", "train", "--out", "run") == 0
+    assert run("maze:TASK", "test", "run") == 0
+    assert capsys.readouterr().out.endswith("100% of the skills are found\n")
+    sys.modules.pop("maze")
 
 
-def test_a_package_brings_a_task(monkeypatch):
-    brought = importlib.metadata.EntryPoint("bandit", NAME, "irrl.tasks")
-    stolen = importlib.metadata.EntryPoint("digits", NAME, "irrl.tasks")
-    monkeypatch.setattr("irrl.task.entry_points", lambda group: [brought, stolen])
-    assert registered() == {"bandit": NAME, **BUILT_IN}
-    assert find("bandit") is find_registered("bandit") is TASK
-    assert find("digits").name == "digits"
+@pytest.mark.parametrize(("task", "platforms"), [(NAME, None), ("skills", "cpu")])
+def test_only_a_task_that_asks_for_it_is_kept_off_accelerators(task, platforms, monkeypatch, capsys):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.delenv("JAX_PLATFORMS")
+    few = ["--pulls", 5] if task == NAME else ["--rooms", "small", "--iterations", 20]
+    assert run(task, "train", *few, "--out", "run") == 0
+    assert os.environ.get("JAX_PLATFORMS") == platforms
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_what_ours_name_is_there(name):
-    task = find(name)
-    assert task.name == name and task.preset in task.presets
-    assert {task.progress.budget} <= task.free <= set(vars(task.config()))
-    for reference in filter(None, (task.train, task.agent, task.published, task.test, task.draw, task.commands)):
-        assert resolve(reference) is not None
+def test_the_docs_tell_of_every_field_and_of_every_name_that_is_taken():
+    text = (HERE.parent / "docs" / "extending.md").read_text()
+    words = {field.name for field in dataclasses.fields(irrl.Task)} | FLAGS | ARGUMENTS
+    assert not [word for word in words if f"`{word}`" not in text]
+    assert f"a whole task in {len((HERE / 'bandit.py').read_text().splitlines())} lines" in text
+
+
+@pytest.mark.parametrize(("task", "packaged"), [(NAME, False), ("skills", False), ("digits", True), ("counting", True)])
+def test_help_speaks_of_packaged_agents_where_there_are_some(task, packaged, capsys):
+    commands = ("test",) if task == NAME else ("test", "draw")
+    for command in commands:
+        assert run(task, command, "--help") == 0
+        shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert ("packaged agent" in shown) == packaged
+        assert "checkpoint file" in shown
+        assert ("last checkpoint" in shown) == (task == "skills")
+
+
+def test_what_is_whole_and_not_understood_hides_no_other(capsys):
+    assert run(NAME, "train", "--pulls", 300, "--out", "run") == 0
+    good = checkpoint.load(Path("run/last.safetensors"))
+    checkpoint.save(Path("run/last.safetensors"), {}, good.state)
+    assert Path("run/previous.safetensors").exists()
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"run/last.safetensors: .*logits"):
+        irrl.load("run", TASK)
+    assert capsys.readouterr().err == ""
+    Path("run/last.safetensors").write_bytes(b"")
+    assert irrl.load("run", TASK).config == Config(pulls=300)
+    assert "previous.safetensors is taken instead" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The console script, and `python -m irrl`."""
+"""Where `irrl` starts: the console script, or `python -m irrl`."""
 
 import signal
 

@@ -53,7 +53,7 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) ->
     replace_file(path, encode(arrays, state))
 
 
-def save_agent(path: Path, task: str, config: Any, tree: Any, notes: Mapping[str, Any] | None = None) -> None:
+def save_agent(path: str | Path, task: str, config: Any, tree: Any, notes: Mapping[str, Any] | None = None) -> None:
     """Write the checkpoint of a trained agent of a task, a JAX pytree, with nothing of its training but the config.
 
     Args:
@@ -63,7 +63,7 @@ def save_agent(path: Path, task: str, config: Any, tree: Any, notes: Mapping[str
         UserError: the config's reward has no name.
         OSError: as for `save`.
     """
-    save(path, flatten(tree), {"task": task, "config": recorded(config), **(notes or {})})
+    save(Path(path), flatten(tree), {"task": task, "config": recorded(config), **(notes or {})})
 
 
 def encode(arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs grouped by what they were asked to do, each group's scores over its seeds, and the published curves."""
+"""Runs grouped by what they were asked to do, with each group's scores over its seeds beside the published curves."""
 
 import csv
 import zlib
@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from irrl.errors import UserError
-from irrl.references import resolve
+from irrl.registry import part_of
 from irrl.run_folder import read_rows, read_settings
 from irrl.seeds import run_folders
 from irrl.settings import recorded
@@ -133,17 +133,18 @@ def compare(groups: Sequence[Group], at: int | None = None) -> list[Row]:
 
 def table(task: Task, rows: Sequence[Row]) -> Table:
     """A comparison as a table."""
-    goals = " / ".join(rows[0].reached)
+    goals, has_published = " / ".join(rows[0].reached), task.published is not None
     unit, label, scale = task.progress.unit, task.score.label, task.score.scale
     where = f"{unit} {short(rows[0].at)}"
     caption = (
         f"{label[0].upper()}{label[1:]} at {where}: interquartile mean over seeds [95 % bootstrap "
-        "interval]; best: of each seed's best so far; paper: its mean, read off the plots. "
-        f"Last: {unit}s until the interquartile mean reached {goals}."
+        "interval]; best: of each seed's best so far"
     )
+    caption += "; paper: its mean, read off the plots." if has_published else "."
+    caption += f" Last: {unit}s until the interquartile mean reached {goals}." if goals else ""
     drawn = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("reward", min_width=20)
-    for name in ("seeds", where, "best", "paper", goals):
+    for name in ("seeds", where, "best", *["paper"] * has_published, *[goals] * bool(goals)):
         drawn.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         score = f"{scale * row.interquartile_mean:.1f}"
@@ -151,7 +152,8 @@ def table(task: Task, rows: Sequence[Row]) -> Table:
             score += " [{:.1f}, {:.1f}]".format(*(scale * end for end in row.interval))
         paper = "-" if row.published is None else f"{scale * row.published:.1f}"
         reached = " / ".join("-" if at is None else short(at) for at in row.reached.values())
-        drawn.add_row(row.label, str(len(row.seeds)), score, f"{scale * row.best:.1f}", paper, reached)
+        last = [*[paper] * has_published, *[reached] * bool(goals)]
+        drawn.add_row(row.label, str(len(row.seeds)), score, f"{scale * row.best:.1f}", *last)
     return drawn
 
 
@@ -166,7 +168,7 @@ def short(number: int) -> str:
 
 def published_curve(task: Task, settings: Settings) -> Curve | None:
     """The paper's curve of runs with these settings, if it has one."""
-    return resolve(task.published).curve(settings) if task.published else None
+    return part_of(task, "published").curve(settings) if task.published else None
 
 
 def read_curves(package: str, name: str, *, unit: str, scale: float | int, units: int = 1) -> dict[str, Curve]:

@@ -1,4 +1,4 @@
-"""The one exception a user can cause, and what is said on stderr."""
+"""What is said to the user: the one exception that they can cause, and lines on stderr."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What the neural tasks share: checks, metrics, and weights back from a checkpoint."""
+"""What the trainings of the neural tasks share: checks, metrics, and weights back from a checkpoint."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Trained models back from the disk."""
+"""Trained agents back from the disk."""
 
 import os
 from collections.abc import Callable
@@ -11,18 +11,14 @@ from irrl import checkpoint
 from irrl.checkpoint import Checkpoint
 from irrl.errors import UserError, warn
 from irrl.forks import check_not_forked
-from irrl.references import resolve
+from irrl.registry import AnotherTask, find_registered, part_of
 from irrl.seeds import check_single
-from irrl.task import Task, find_registered, import_packages
+from irrl.task import Task, import_packages
 
 T = TypeVar("T")
 
 AGENTS = Path(__file__).parent / "agents"
 """Trained agents that come with the package."""
-
-
-class AnotherTask(UserError):
-    """A good checkpoint, but of another task's agent."""
 
 
 def load(path: str | Path, task: Task | None = None) -> Any:
@@ -44,28 +40,27 @@ def load(path: str | Path, task: Task | None = None) -> Any:
 
 
 def read_agent(path: Path, restore: Callable[[Checkpoint], T]) -> T:
-    """What `restore` makes of the checkpoint that `path` stands for, as for `load`: of a run's, the first that is good.
+    """What `restore` makes of the checkpoint that `path` stands for, as for `load`: of a run's, the first whole one.
 
     Raises:
-        UserError: as for `load`.
+        UserError: as for `load`. One that is whole, and that `restore` refuses, hides no other: the same would be said
+            of all.
     """
     found = checkpoints_in(path) if path.is_dir() else [checkpoint_of(path)]
-    for each, instead in pairwise(found):
-        try:
-            return _read(each, restore)
-        except AnotherTask:
-            raise
-        except UserError as error:
-            warn(f"{error}; {instead.name} is taken instead")
-    return _read(found[-1], restore)
-
-
-def _read(path: Path, restore: Callable[[Checkpoint], T]) -> T:
-    saved = checkpoint.load(path)
+    file, saved = _undamaged(found)
     try:
         return restore(saved)
     except UserError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{file}: {error}") from error
+
+
+def _undamaged(paths: list[Path]) -> tuple[Path, Checkpoint]:
+    for each, instead in pairwise(paths):
+        try:
+            return each, checkpoint.load(each)
+        except UserError as error:
+            warn(f"{error}; {instead.name} is taken instead")
+    return paths[-1], checkpoint.load(paths[-1])
 
 
 def _restored(task: Task | None, saved: Checkpoint) -> Any:
@@ -77,7 +72,7 @@ def _restored_by(task: Task, saved: Checkpoint) -> Any:
     if saved.state.get("task") != task.name:
         raise AnotherTask(f"an agent of the task {str(saved.state.get('task'))[:60]}, not of {task.name}")
     import_packages(task)
-    return resolve(task.agent)(saved)
+    return part_of(task, "agent")(saved)
 
 
 def load_own(path: str | Path, task: Task) -> Any:

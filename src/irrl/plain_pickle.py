@@ -1,4 +1,4 @@
-"""Read a pickle of plain containers, numbers and text, in which nothing is called or imported that the pickle names.
+"""Read a pickle that holds nothing but plain values: nothing that it names is called or imported.
 
 Python's own unpickler does both, and a short pickle can crash it or keep it busy for ever. Here the standard library
 only takes the pickle apart into its codes, and a loop gives the plain ones their meaning. No code does more work than

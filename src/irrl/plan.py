@@ -1,4 +1,4 @@
-"""What a run is asked to be, and whether what lies in a folder was asked to be the same."""
+"""What a run is asked to be: where one lies already, it goes on if it was asked the same."""
 
 import json
 from collections.abc import Callable, Mapping, Set

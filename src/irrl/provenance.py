@@ -1,4 +1,4 @@
-"""What a run was made with and on: versions, commit, hardware, command line."""
+"""Where a run comes from: versions, commit, hardware, command line."""
 
 import importlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The recurrent core and the policy pieces that the neural tasks share.
+"""What the neural tasks' agents are built of: a recurrent core, and pieces of a policy.
 
 A rollout has to run step by step, since where the agent looks next depends on what it has seen. Its gradient does not:
 with actions held constant, everything but the chain through the hidden states can be differentiated for all time steps

@@ -81,7 +81,7 @@ def check_progress(path: Path, state: Mapping[str, Any], unit: str) -> None:
         if not _is_count(state.get(name)):
             raise UserError(f"{path}: not the checkpoint of a run: its {name} is {str(state.get(name))[:40]}")
     best = state.get("best", 0.0)
-    if not (_is_number(best) and -1 <= best <= 1):
+    if not (_is_number(best) and abs(best) < float("inf")):  # nor NaN
         raise UserError(f"{path}: not the checkpoint of a run: its best is {str(best)[:40]}")
 
 

@@ -1,9 +1,10 @@
-"""Checks that the tasks' configs share, and presets. No JAX here: the command line reads configs to answer `--help`."""
+"""What the tasks' configs share. No JAX here: the command line reads configs to answer `--help`."""
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from numbers import Integral
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from irrl.errors import UserError, is_printable, shortened
 from irrl.reward_names import AnyReward, check_object
@@ -23,6 +24,17 @@ MOST_TEXT = 1_100_000
 """Characters of a setting: a map of the rooms is the longest."""
 
 
+@cache
+def types_of(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, by name; also where they are annotated as text.
+
+    Raises:
+        NameError: an annotation holds a name that its module does not know while it runs.
+    """
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
 def config_from(kind: type[C], recorded: Any, where: object) -> C:
     """The config that a file holds: the one place where what was read becomes a config.
 
@@ -37,9 +49,8 @@ def config_from(kind: type[C], recorded: Any, where: object) -> C:
     if not isinstance(recorded, Mapping):
         raise UserError(f"{where}: its config is a {type(recorded).__name__}, not names and values")
     recorded = upgraded(kind, recorded)
-    known = {field.name: field.type for field in dataclasses.fields(cast(Any, kind))}
     # A file holds a reward's name, and text it stays: nothing that stands in a file is imported.
-    known = {name: str if wanted is AnyReward else wanted for name, wanted in known.items()}
+    known = {name: str if wanted is AnyReward else wanted for name, wanted in types_of(kind).items()}
     if unknown := sorted(set(recorded) - set(known)):
         name, value = unknown[0][:60], shortened(repr(recorded[unknown[0]]))
         raise UserError(f"{where}: a setting that this version of irrl does not know: {name!r}, which is {value}")
@@ -81,8 +92,8 @@ def part(kind: type[C], config: Any) -> C:
 
 def check_types(config: Any) -> None:
     """Check every field of a config dataclass against its annotation."""
-    for field in dataclasses.fields(config):
-        check_type(field.name, getattr(config, field.name), field.type)
+    for name, wanted in types_of(type(config)).items():
+        check_type(name, getattr(config, name), wanted)
 
 
 def check_type(name: str, value: object, wanted: Any) -> None:
@@ -92,8 +103,8 @@ def check_type(name: str, value: object, wanted: Any) -> None:
     choices = () if wanted is AnyReward else get_args(wanted)
     if choices and value not in choices:
         raise UserError(f"unknown `{name}` {shortened(repr(value))}; choose one of {', '.join(choices)}")
-    allowed = {int: int, float: (int, float), str: str}.get(wanted)
-    if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
+    allowed = {bool: bool, int: int, float: (int, float), str: str}.get(wanted)
+    if allowed and (not isinstance(value, allowed) or isinstance(value, bool) != (wanted is bool)):
         raise UserError(f"`{name}` is {shortened(repr(value))}; it must be of type {wanted.__name__}")
     if isinstance(value, str) and not (len(value) <= MOST_TEXT and is_printable(value.replace("\n", ""))):
         raise UserError(f"`{name}` is {shortened(repr(value))}; it must be text without control characters")

@@ -1,24 +1,17 @@
-"""What a task is to the command line, to `irrl.load`, to comparisons and studies; and where tasks are found by name."""
+"""What a task is to the command line, to `irrl.load`, to comparisons, to studies."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple, final
 
-from irrl.errors import UserError, reason
 from irrl.extras import import_extra
-from irrl.references import resolve, resolve_typed
+from irrl.settings import preset_of
 
 Settings = Mapping[str, Any]
 """A config's fields by name."""
 
 Row = Mapping[str, Any]
 """A row of metrics."""
-
-BUILT_IN = {name: f"irrl.{name}.task:TASK" for name in ("digits", "skills", "counting")}
-
-GROUP = "irrl.tasks"
-"""The entry points of packages that bring a task."""
 
 
 @final
@@ -111,8 +104,12 @@ class Task:
     """budget and logging fields: they may change where a run goes on, and between runs that are compared"""
     threads_share: Literal["batch", "seeds"] = "seeds"
     """what `--threads` share: the rows of each batch, on devices of JAX; or seeds, each trained by one thread"""
+    cpu_only: bool = False
+    """whether it has no use for an accelerator: the command line then keeps JAX from taking hold of one"""
     given: Callable[[dict[str, Any]], dict[str, Any]] = dict
     """settings as the user gives them -> as the config takes them: the text of a file for its path"""
+    implied: Callable[[Settings], Settings] = nothing
+    """settings given beside a preset -> others that go with them: the size of what is small"""
     idle: Callable[[Settings], Mapping[str, str]] = nothing
     """settings -> those that do nothing beside the others, and the setting that they do nothing without, as messages
     name it: `model=dt-ram`, in backticks"""
@@ -132,6 +129,10 @@ class Task:
     """a `comparison.Published`: the paper's curves"""
     figures: tuple[str, ...] = ()
     """names of figures, where there are several"""
+    model: str = "a run's folder (its best checkpoint, else its last)"
+    """what `test` and `draw` take beside a checkpoint file, for their help"""
+    packaged: bool = False
+    """whether trained agents of it come with irrl, and go by names"""
     test: str | None = None
     """(path, seed, **options) -> Report; None: `Agent.test(seed=seed, **options)`"""
     test_options: type | None = None
@@ -146,46 +147,16 @@ class Task:
     """a package that it needs beside irrl's own, and irrl's extra that has it"""
 
 
-def registered() -> dict[str, str]:
-    """References of the tasks that come with irrl and with installed packages, by name; nothing is imported.
+def preset(task: Task, name: str, settings: Settings) -> Any:
+    """A task's preset with some settings changed, and those that go with them, unless these are given too.
 
-    A package cannot take the name of one that comes with irrl.
-    """
-    return {each.name: each.value for each in entry_points(group=GROUP)} | BUILT_IN
-
-
-def find(name: str) -> Task:
-    """The task called `name`: one that comes with irrl or an installed package, or `module:ATTRIBUTE`.
-
-    The latter's module is looked for on Python's path, to whose end the current directory is added. So this is for
-    names that the user typed; for one that stands in a file there is `find_registered`.
+    Args:
+        settings: as the config takes them: after `Task.given`.
 
     Raises:
-        UserError: there is none, or it is no `Task`.
+        UserError: no such preset (the valid ones are listed), or a value is out of range.
     """
-    if name in BUILT_IN:  # without a look at what is installed: `irrl --help` asks for each of them
-        return _task(BUILT_IN[name], name)
-    known = registered()
-    if name in known:
-        return _task(known[name], name)
-    if ":" not in name:
-        raise UserError(f"unknown task {name!r}; choose one of {', '.join(known)}, or your own as module:ATTRIBUTE")
-    return _task(name, name, resolve_typed)
-
-
-def find_registered(name: object) -> Task:
-    """The task whose name a file holds: only one that comes with irrl or an installed package.
-
-    Raises:
-        UserError: there is none.
-    """
-    known = registered()
-    if not isinstance(name, str) or name not in known:
-        raise UserError(
-            f"a checkpoint of the task {str(name)[:60]!r}; irrl knows {', '.join(known)}: hand in another, as "
-            "irrl.load(path, task)"
-        )
-    return _task(known[name], name)
+    return preset_of(task.presets, name, {**task.implied(settings), **settings})
 
 
 def import_packages(task: Task) -> None:
@@ -196,15 +167,3 @@ def import_packages(task: Task) -> None:
     """
     if task.extra is not None:
         import_extra(*task.extra)
-
-
-def _task(reference: str, name: str, resolved: Callable[[str], Any] = resolve) -> Task:
-    try:
-        task = resolved(reference)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # the user's module may raise anything
-        raise UserError(f"cannot load the task {name!r}: {reason(error)}") from error
-    if not isinstance(task, Task):
-        raise UserError(f"{name!r} is a {type(task).__name__}, not an irrl.task.Task")
-    return task

@@ -1,4 +1,4 @@
-"""Read PyTorch tensor files (`torch.save`) without PyTorch, and without running anything that such a file may ask for.
+"""Read PyTorch tensor files (`torch.save`) without PyTorch: nothing that such a file may ask for is run.
 
 Since PyTorch 1.6 a file is a zip archive: `NAME/data.pkl` is a pickle of the saved object, in which each tensor says
 where in which `NAME/data/KEY`, its storage, its numbers lie. Before, it was a row of pickles: a magic number, the

@@ -8,10 +8,10 @@ from typing import Any
 from irrl.errors import UserError
 from irrl.listeners import Listener
 from irrl.plan import plan_of
-from irrl.references import resolve
+from irrl.registry import find, part_of
 from irrl.run import DiskRun, MemoryRun
-from irrl.settings import preset_of
-from irrl.task import Task, find, import_packages
+from irrl.task import Task, import_packages, preset
+from irrl.task_check import checked
 
 
 def train(
@@ -35,20 +35,24 @@ def train(
         settings: fields of the config to change.
 
     Returns:
-        The agent as it is at the end: with `config`, `test()` and `save(path)`. `irrl.load(out)` gives the best one.
+        The agent as it is at the end, as the task's `train` gives it: with `config`, `test()` and `save(path)`.
+        `irrl.load(out)` gives the best one.
 
     Raises:
         UserError: there is no such task, preset or setting, a value is out of range, the folder's run is another, or
             training came to numbers that are none.
     """
-    known = find(task) if isinstance(task, str) else task
+    known = find(task) if isinstance(task, str) else checked(task)
+    if out is None and resume != "auto":
+        raise UserError(f"`resume={resume}` goes on in a folder: give `out`")
     import_packages(known)
     chosen = known.preset if config is None else config
     fields = {field.name for field in dataclasses.fields(known.config)}
     if unknown := sorted(set(settings) - fields):
         raise UserError(f"the task {known.name} has no setting `{unknown[0]}`; it has {', '.join(sorted(fields))}")
+    settings = known.given(settings)
     if isinstance(chosen, str):
-        chosen = preset_of(known.presets, chosen, known.given(settings))
+        chosen = preset(known, chosen, settings)
     elif isinstance(chosen, known.config):
         chosen = dataclasses.replace(chosen, **settings)
     else:
@@ -59,4 +63,4 @@ def train(
     with MemoryRun() if out is None else DiskRun(Path(out), plan, resume=resume, take_over=take_over) as run:
         run.listeners.extend(listeners)
         with run.interruptible():
-            return resolve(known.train)(chosen, run)
+            return part_of(known, "train")(chosen, run)

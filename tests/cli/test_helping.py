@@ -15,7 +15,7 @@ import bandit
 from irrl.cli import main
 from irrl.cli.task_app import COMMANDS, app_of
 from irrl.errors import UserError
-from irrl.task import BUILT_IN, find
+from irrl.registry import BUILT_IN, find
 
 OWN = "bandit:TASK"
 LOGGING = {"log_every", "checkpoint_every", "keep_every"}

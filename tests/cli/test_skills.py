@@ -153,6 +153,23 @@ def test_occupancy(trained, capsys):
     assert "no checkpoint of iteration 501" in capsys.readouterr().err
 
 
+def test_a_checkpoint_file_is_drawn(trained, tmp_path, capsys):
+    """As its run is, but for the film."""
+    file = tmp_path / "last.safetensors"
+    file.write_bytes((trained / "seed-1" / "last.safetensors").read_bytes())
+    for command in ("draw", "occupancy"):
+        capsys.readouterr()
+        assert run("skills", command, file) == 0
+        assert capsys.readouterr().out.split() == [
+            str(tmp_path / "figures" / f"{name}.png") for name in ("occupancy", "skills")
+        ]
+    assert run("skills", "draw", trained / "seed-1", "--out", tmp_path / "run") == 0
+    for name in ("occupancy.png", "skills.png"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "figures" / name).read_bytes()
+    assert run("skills", "draw", file, "--iteration", 500) == 2
+    assert "leave out --iteration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

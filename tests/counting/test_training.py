@@ -81,7 +81,7 @@ def test_killed_and_resumed_to_the_last_bit(tmp_path):
 def test_every_step_walks_otherwise_and_jitter_changes_what_is_seen():
     config = Config(**COUNTING)
     source = Source(config)
-    round_ = source.round(1)
+    round_ = source.scenes_of_round(1)
     state = initial_state(config, round_.tables)
 
     def loss_of_step(step, jitter):
@@ -108,7 +108,9 @@ def test_seeds_and_budgets_share_their_programs(caplog):
 
 def test_validation_scenes_are_not_trained_on():
     source = Source(Config(**COUNTING))
-    trained_on = {place.tobytes() for number in (1, 2) for place in np.asarray(source.round(number).tables.place)}
+    trained_on = {
+        place.tobytes() for number in (1, 2) for place in np.asarray(source.scenes_of_round(number).tables.place)
+    }
     assert len(trained_on) == 32  # two rounds of eight scenes, their mirror images, and both recoloured in place
     assert not trained_on & {place.tobytes() for place in source.validation.place}
 

@@ -162,8 +162,8 @@ def test_an_oracle_pays_for_the_same_glimpses(config):
     labels = epoch.labels[index]
 
     def metrics(params, oracle=None):
-        judged = None if oracle is None else judge(oracle, rolled.glimpses, rolled.locations, config)
-        return loss(params, rolled, labels, weights, config, judged)[1]
+        oracle_log_probs = None if oracle is None else judge(oracle, rolled.glimpses, rolled.locations, config)
+        return loss(params, rolled, labels, weights, config, oracle_log_probs)[1]
 
     assert float(metrics(learner, oracle=learner).reward) == pytest.approx(float(metrics(learner).reward), rel=1e-5)
     log_q = discriminator_log_probs(oracle, perceive(oracle, rolled.glimpses, rolled.locations, config)[-1])
@@ -187,8 +187,8 @@ def test_an_oracle_of_another_network_pays_whenever_the_agent_answers(config, se
         noise = noise._replace(stops=jnp.tile(jnp.array([0.9, 0.0, 0.9, 0.9]), (32, 1)).at[::2].set(0.9))
     network = network_of(learner_config)
     rolled = network.rollout(learner, epoch.canvases, index, noise, learner_config)
-    judged = judge(oracle, rolled.glimpses, rolled.locations, oracle_config)
-    paid = network.loss(learner, rolled, labels, jnp.ones(32), learner_config, judged)[1].reward
+    oracle_log_probs = judge(oracle, rolled.glimpses, rolled.locations, oracle_config)
+    paid = network.loss(learner, rolled, labels, jnp.ones(32), learner_config, oracle_log_probs)[1].reward
 
     def posterior(case: int, answer: int) -> float:
         """The oracle's probability of the label after glimpse `answer`, one glimpse at a time."""

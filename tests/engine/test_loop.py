@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irrl.checkpoint import Checkpoint
+from irrl.checkpoint import Checkpoint, load
 from irrl.engine import loop
 from irrl.engine.loop import Learner, Pace, Schedule, learn
 from irrl.errors import UserError
-from irrl.run import MemoryRun
+from irrl.run import DiskRun, MemoryRun, Plan
 
 
 class Count(NamedTuple):
@@ -165,6 +165,35 @@ def test_without_a_score_no_checkpoint_is_the_best():
     learn(Unjudged(SCORES), SCHEDULE, run)
     assert not any(best for _, best, _ in run.saves)
     assert "best" not in run.saved.state
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [([40.0, 100.0, 60.0], [4, 8]), ([-7.5, -9.0, -3.0], [4, 10]), ([float("nan"), -2.0, -3.0], [8])],
+)
+def test_a_score_may_be_any_number(scores, best, tmp_path):
+    """What is recorded as the best is read back: the run goes on. NaN is never the best."""
+    plan = Plan("counting", {}, unit="dozen")
+    with DiskRun(tmp_path, plan) as run:
+        learn(Counting(dict(zip((4, 8, 10), scores, strict=True))), SCHEDULE, run)
+        assert load(tmp_path / "best.safetensors").state["step"] == best[-1]
+    with DiskRun(tmp_path, plan) as run:
+        saved = run.restore()
+    assert saved.state["best"] == np.nanmax(scores)
+    tape = Tape()
+    learn(Counting(dict(zip((4, 8, 10), scores, strict=True))), SCHEDULE, tape)
+    assert [step for step, marked, _ in tape.saves if marked] == best
+
+
+def test_what_was_recorded_before_there_was_a_score_is_understood():
+    """irrl 0.1 wrote -1 there."""
+    first = Tape(stop=3)
+    learn(Counting(SCORES, seconds=slow), SCHEDULE, first)
+    assert "best" not in first.saved.state
+    for state in (first.saved.state, first.saved.state | {"best": -1.0}):
+        run = Tape(saved=Checkpoint(first.saved.arrays, state))
+        learn(Counting(SCORES), SCHEDULE, run)
+        assert [step for step, best, _ in run.saves if best] == [4, 10]
 
 
 def test_a_stop_saves_once_and_nothing_is_done_twice():

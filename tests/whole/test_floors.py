@@ -4,6 +4,7 @@ From docs of the house: the command line on top, then studies, tasks, what they 
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "irrl"
 
 IDEAS = (
-    "errors lazy extras forks machine settings reward_names references stats task rewards noise returns plain_pickle"
+    "errors lazy extras forks machine settings reward_names references registry stats task task_check rewards noise "
+    "returns plain_pickle"
 )
 SHARED = (
     "actions checkpoint devices engine figures files films keys learning listeners loading locks plan provenance "
@@ -72,6 +74,16 @@ def test_no_file_is_longer_than_400_lines():
     root = SOURCE.parents[1]
     files = [path for folder in ("src", "tests", "bench", "results") for path in (root / folder).rglob("*.py")]
     assert not [path for path in files if len(path.read_text().splitlines()) > 400]
+
+
+def test_a_module_is_for_one_thing():
+    """Its first line, up to a colon, says it without an "and"."""
+    both = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        line = (ast.get_docstring(ast.parse(path.read_text())) or "and").partition("\n")[0]
+        if "and" in re.split(r"[:.](?: |$)", line)[0].split():
+            both.append(f"{path.relative_to(SOURCE)}: {line}")
+    assert not both
 
 
 def test_tests_lie_as_what_they_test():

@@ -12,7 +12,8 @@ import pytest
 
 import irrl
 from irrl import MemoryRun, UserError
-from irrl.task import BUILT_IN, Report, find
+from irrl.registry import BUILT_IN, find
+from irrl.task import Report
 from tiny import COUNTING, SETTINGS, write_mnist
 
 PACKAGES = (irrl, *(getattr(irrl, name) for name in BUILT_IN))
@@ -128,9 +129,29 @@ def test_train_makes_a_run_that_goes_on_and_is_loaded(tmp_path):
         ({"task": "skills", "skils": 3}, "has no setting `skils`"),
         ({"task": "skills", "config": 3}, "not int"),
         ({"task": "skills", "skills": 1}, "skills"),
+        ({"task": "skills", "rooms": "nowhere.txt"}, "neither small, large, nor a text file"),
+        ({"task": "skills", "config": irrl.skills.preset("demo"), "rooms": "nowhere.txt"}, "nor a text file"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(tmp_path, words, wanted):
     with pytest.raises(UserError, match=wanted) as refused:
         irrl.train(**words, out=tmp_path / "run")
     assert "\n" not in str(refused.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("resume", ["never", "runs/other"])
+def test_to_go_on_it_takes_a_folder(resume):
+    with pytest.raises(UserError, match=f"`resume={resume}` goes on in a folder: give `out`"):
+        irrl.train("skills", "demo", resume=resume)
+
+
+def test_settings_mean_the_same_beside_a_preset_and_beside_a_config(tmp_path):
+    """A file is read, whichever it is; but only a preset brings along what goes with the small rooms."""
+    rooms = tmp_path / "corridor.txt"
+    rooms.write_text("#######\n#     #\n#######")
+    settings = {"skills": 3, "steps": 4, "iterations": 20, "log_every": 20}
+    for config in ("paper", irrl.skills.preset("paper")):
+        assert irrl.train("skills", config, rooms=rooms, **settings).config.rooms == rooms.read_text()
+    small = {name: value for name, value in settings.items() if name != "skills"}
+    assert irrl.train("skills", "paper", rooms="small", **small).config.skills == 24
+    assert irrl.train("skills", irrl.skills.preset("paper"), rooms="small", **small).config.skills == 128

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from irrl.cli import main
+from irrl.registry import find
 from irrl.settings import upgraded
-from irrl.task import find
 
 OLD = Path(__file__).parents[1] / "old_runs"
 RUNS = sorted(folder.name for folder in OLD.iterdir())

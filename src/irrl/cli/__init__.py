@@ -13,7 +13,7 @@ from irrl.cli.helping import HELP_FLAGS, epilogue, typed
 from irrl.cli.surroundings import settle
 from irrl.cli.task_app import app_of
 from irrl.errors import UserError, complaint, fields_as_flags, one_line
-from irrl.task import BUILT_IN, find, registered
+from irrl.registry import BUILT_IN, find, registered
 
 app = App(
     name="irrl",
@@ -28,7 +28,7 @@ for _name in registered():
     app.command(f"irrl.cli.tasks:{_name}", name=_name, help=_help)
 app.command("irrl.cli.studies:app", name="study", help="Train whole figures from files, anywhere, and check them.")
 
-OUT_OF_MEMORY = "not enough memory: make --batch, --train-size or --canvas smaller"
+OUT_OF_MEMORY = "not enough memory: make a batch, the network or the data smaller"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

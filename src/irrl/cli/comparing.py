@@ -1,4 +1,4 @@
-"""What `compare` and `figure` do, for any task."""
+"""What commands do that set runs side by side, for any task: `compare`, `figure`."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from rich.console import Console
 from irrl.comparison import compare, groups_of, table
 from irrl.errors import say
 from irrl.figures import check_picture, learning_curves, write_figure
-from irrl.references import resolve
+from irrl.registry import part_of
 from irrl.task import Task
 
 
@@ -35,6 +35,6 @@ def draw_comparison(task: Task, runs: Sequence[Path], figure: str | None, out: P
     """
     check_picture(out)
     groups = groups_of(task, runs)
-    behind = resolve(task.published).figure(figure, groups) if task.published else {}
+    behind = part_of(task, "published").figure(figure, groups) if task.published else {}
     write_figure(learning_curves(groups, behind), out)
     say(out)

@@ -1,9 +1,6 @@
-"""A config's fields as flags of a command, and the command line as typed."""
+"""A config's fields as flags of a command."""
 
-import dataclasses
 import inspect
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -12,6 +9,7 @@ from docstring_parser import parse_from_object
 
 from irrl.cli.helping import Defaults, Headings
 from irrl.reward_names import AnyReward
+from irrl.settings import types_of
 
 
 def whole_number(type_: Any, tokens: Sequence[Token]) -> int:
@@ -54,20 +52,20 @@ def settings_of(
         texts = {field.arg_name: field.description for each in classes for field in parse_from_object(each).params}
         flags = [
             inspect.Parameter(
-                field.name,
+                name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
                 annotation=Annotated[
-                    (str if field.type is AnyReward else field.type) | None,
+                    (str if wanted is AnyReward else wanted) | None,
                     Parameter(
-                        name=(f"--{field.name.replace('_', '-')}", *filter(None, [(aliases or {}).get(field.name)])),
-                        help=texts[field.name],
-                        group=group(field.name) if group else fallback,
-                        converter=whole_number if field.type is int else None,
+                        name=(f"--{name.replace('_', '-')}", *filter(None, [(aliases or {}).get(name)])),
+                        help=texts.get(name, ""),
+                        group=group(name) if group else fallback,
+                        converter=whole_number if wanted is int else None,
                     ),
                 ],
             )
-            for field in (dataclasses.fields(config_class) if config_class else ())
+            for name, wanted in (types_of(config_class) if config_class else {}).items()
         ]
 
         def wrapper(*arguments: Any, **keywords: Any) -> Any:
@@ -95,12 +93,3 @@ def leave_out(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _own_defaults(config_class: type) -> Group:
     return Headings(Defaults(config_class), ["Options"])["Options"]
-
-
-def command_to_go_on() -> str:
-    """The command line as typed, for a shell, without --resume: going on is the default."""
-    words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
-    if "--resume" in words:
-        at = words.index("--resume")
-        del words[at : at + 2]
-    return shlex.join(["irrl", *words])

@@ -20,9 +20,9 @@ def occupancy_command(run: Path, *, out: Path | None = None, iteration: Whole | 
     """Draw where skills go: occupancy before and after training, which skill ends where, and a film of that.
 
     Args:
-        run: a run's folder.
-        out: folder for the pictures; `figures` in the run's folder by default.
-        iteration: draw the checkpoint kept there; the last one by default.
+        run: a run's folder (its last checkpoint), or a checkpoint file.
+        out: folder for the pictures; by default `figures` in the run's folder, or beside the file.
+        iteration: draw the checkpoint that the run kept there; the last one by default.
     """
     import_extra("numba", "skills")
     from irrl.skills.occupancy import draw

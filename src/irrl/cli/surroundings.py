@@ -1,4 +1,4 @@
-"""What a command needs of the terminal and the machine, settled before anything heavy is imported."""
+"""What a command needs around it, settled before anything heavy is imported."""
 
 import os
 import sys

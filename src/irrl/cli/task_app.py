@@ -11,9 +11,8 @@ from irrl.cli.helping import HELP_FLAGS, WHERE, Headings, defaults_of, epilogue,
 from irrl.cli.settings import Whole, leave_out, settings_of
 from irrl.cli.training import TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
-from irrl.references import resolve
-from irrl.settings import preset_of
-from irrl.task import Report, Task
+from irrl.registry import part_of
+from irrl.task import Report, Task, preset
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
@@ -47,7 +46,7 @@ def app_of(task: Task, called: str | None = None) -> App:
     app.command(figure)
     if task.commands is not None:
         try:
-            resolve(task.commands)(app)
+            part_of(task, "commands")(app)
         except CommandCollisionError:
             raise UserError(f"the task {called!r} adds a command that every task has, {', '.join(COMMANDS)}") from None
     return app
@@ -70,7 +69,7 @@ def _train(task: Task) -> Callable[..., int]:
     ) -> int:
         """Train an agent for each seed. Stopped or killed, the same command goes on where it was."""
         settings = task.given(settings)
-        first = preset_of(task.presets, preset_name, settings)
+        first = preset(task, preset_name, settings)
         for name, needed in task.idle(vars(first)).items():
             if name in settings:
                 raise UserError(f"`{name}={settings[name]}` does nothing without {needed}")
@@ -82,12 +81,16 @@ def _train(task: Task) -> Callable[..., int]:
 def _test(task: Task) -> Callable[..., None]:
     @settings_of(task.test_options)
     def test_command(
-        model: Path, *, seed: Whole = 0, as_json: Json = False, threads: Whole | None = None, **options: Any
+        model: Annotated[Path, Parameter(help=_model(task))],
+        *,
+        seed: Whole = 0,
+        as_json: Json = False,
+        threads: Whole | None = None,
+        **options: Any,
     ) -> None:
         """Measure how good a trained agent is.
 
         Args:
-            model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
             seed: draws what is left to chance.
             threads: processor cores to use; all by default.
         """
@@ -101,6 +104,12 @@ def _test(task: Task) -> Callable[..., None]:
     return _with_threads_that_count(task, test_command)
 
 
+def _model(task: Task) -> str:
+    """What `test` and `draw` take."""
+    others = ", a checkpoint file, or the name of a packaged agent." if task.packaged else ", or a checkpoint file."
+    return task.model[:1].upper() + task.model[1:] + others
+
+
 def _with_threads_that_count(task: Task, command: Callable[..., None]) -> Callable[..., None]:
     """Without --threads, where only seeds are trained side by side: it would do nothing."""
     return command if task.threads_share == "batch" else leave_out("threads", command)
@@ -109,25 +118,31 @@ def _with_threads_that_count(task: Task, command: Callable[..., None]) -> Callab
 def _report(task: Task, model: Path, *, seed: int, **options: Any) -> Report:
     """What a task's own `test` reports, or its agents'."""
     if task.test is not None:
-        return resolve(task.test)(model, seed=seed, **options)
+        return part_of(task, "test")(model, seed=seed, **options)
     from irrl.loading import load_own
 
     return load_own(model, task).test(seed=seed, **options)
 
 
 def _draw(task: Task) -> Callable[..., None]:
+    where = "Folder for the pictures; by default `figures` in the run's folder, or beside the checkpoint file"
+    where += ", or `NAME-figures` here for a packaged agent." if task.packaged else "."
+
     @settings_of(task.draw_options)
-    def draw_command(model: Path, *, out: Path | None = None, threads: Whole | None = None, **options: Any) -> None:
+    def draw_command(
+        model: Annotated[Path, Parameter(help=_model(task))],
+        *,
+        out: Annotated[Path | None, Parameter(help=where)] = None,
+        threads: Whole | None = None,
+        **options: Any,
+    ) -> None:
         """Draw what a trained agent does.
 
         Args:
-            model: a run's folder (its best checkpoint), a checkpoint file, or the name of a packaged agent.
-            out: folder for the pictures; by default `figures` in the run's folder, or `NAME-figures` here for a
-                packaged agent.
             threads: processor cores to use; all by default.
         """
         prepare(task, threads)
-        for path in resolve(task.draw or "")(model, out, **options):
+        for path in part_of(task, "draw")(model, out, **options):
             say(path)
 
     return _with_threads_that_count(task, draw_command)

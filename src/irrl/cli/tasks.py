@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from irrl.cli.task_app import app_of
-from irrl.task import find
+from irrl.registry import find
 
 
 def __getattr__(name: str) -> App:

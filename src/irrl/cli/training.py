@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from irrl.cli.settings import Whole, command_to_go_on
+from irrl.cli.settings import Whole
 from irrl.errors import UserError, complaint, say
 from irrl.extras import import_extra
 from irrl.plan import plan_of
-from irrl.references import resolve
+from irrl.registry import part_of
 from irrl.seeds import folders_of_seeds
 from irrl.task import Task, import_packages
 
@@ -91,8 +92,7 @@ class Trainings:
             import_extra("tensorboardX", "tensorboard")
         if flags.wandb:
             import_extra("wandb", "wandb")
-        if task.threads_share == "seeds":
-            # Tables need no accelerator, and should not take hold of one.
+        if task.cpu_only:
             os.environ.setdefault("JAX_PLATFORMS", "cpu")
         for folder in self._configs:
             self._check(folder)
@@ -103,7 +103,7 @@ class Trainings:
     def _in_turn(self) -> int:
         from irrl.cli.progress import ProgressLines
 
-        train, stopped = resolve(self._task.train), False
+        train, stopped = part_of(self._task, "train"), False
         for folder, config in self._configs.items():
             if not stopped and not self._over(folder):
                 if self._flags.seeds > 1:
@@ -124,7 +124,7 @@ class Trainings:
         folder_of = {config: folder for folder, config in self._configs.items() if not self._over(folder)}
         lines = ProgressLines(seconds_between=10)
         failures = train_all(
-            resolve(self._task.train),
+            part_of(self._task, "train"),
             list(folder_of),
             lambda config: self._run(folder_of[config], lines),
             self._flags.threads or cores(),
@@ -184,3 +184,12 @@ class Trainings:
         said = "stopped and saved" if saved else "stopped before there was anything to save"
         print(f"{said}; go on with: {command_to_go_on()}", file=sys.stderr)
         return 130
+
+
+def command_to_go_on() -> str:
+    """The command line as typed, for a shell, without --resume: going on is the default."""
+    words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
+    if "--resume" in words:
+        at = words.index("--resume")
+        del words[at : at + 2]
+    return shlex.join(["irrl", *words])

@@ -1,4 +1,4 @@
-"""Every setting of the counting task, and the presets. No JAX here: the command line reads it to answer `--help`."""
+"""The counting task's settings. No JAX here: the command line reads it to answer `--help`."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

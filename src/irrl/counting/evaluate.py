@@ -1,4 +1,4 @@
-"""What a trained robot answers, and how far it walks for it."""
+"""What a trained robot does in a scene: what it answers, and how far it walks for it."""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -199,7 +199,7 @@ class Agent:
             UserError: its reward has no name.
             OSError: the file cannot be written; what stood there before still stands.
         """
-        checkpoint.save_agent(Path(path), "counting", self.config, {"params": self.params})
+        checkpoint.save_agent(path, "counting", self.config, {"params": self.params})
 
 
 def after_moves(known: Prospects, config: SceneConfig) -> dict[str, list[float]]:

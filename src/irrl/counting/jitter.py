@@ -1,4 +1,4 @@
-"""How light, colours and camera differ from one training episode to the next."""
+"""How the looks of a scene differ from one training episode to the next: light, colours, camera."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Every setting of a scene of the counting task, and of the camera that sees it. No JAX here: `--help` reads it."""
+"""The settings of a counting task's scene, its camera's among them. No JAX here: `--help` reads it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The scenes that a robot trains, validates and is tested on."""
+"""The scenes that a robot meets: in training, in validation, in tests."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Source:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="scenes")
         self._prepared: tuple[int, Future[Scenes]] | None = None
 
-    def round(self, number: int) -> Round:
+    def scenes_of_round(self, number: int) -> Round:
         """Round `number`, from 1; the next one's scenes are prepared meanwhile."""
         ready = self._prepared and self._prepared[0] == number
         scenes = self._prepared[1].result() if self._prepared and ready else self._draw(number)

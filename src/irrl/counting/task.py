@@ -106,6 +106,7 @@ TASK = Task(
         }
     ),
     threads_share="batch",
+    packaged=True,
     notes=_notes,
     curve_name=_curve_name,
     named=frozenset({"policy"}),

@@ -222,7 +222,7 @@ class Training(Learner[TrainState]):
         while step < until:
             number, row = divmod(step, self._steps)
             if self._round is None:
-                self._round = self._source.round(number + 1)
+                self._round = self._source.scenes_of_round(number + 1)
             stop = min(self._steps, row + until - step)
             state = jax.block_until_ready(train_steps(state, self._round, row, stop, config=self._config))
             step += stop - row

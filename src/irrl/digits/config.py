@@ -1,4 +1,4 @@
-"""Every setting of the digits task, and the presets. No JAX here: the command line reads it to answer `--help`.
+"""The digits task's settings. No JAX here: the command line reads it to answer `--help`.
 
 A `Config` is flat, as its flags are, and has three parts: functions say in their signature which of them they read.
 """

@@ -1,4 +1,4 @@
-"""MNIST, and the Cluttered MNIST canvases made from it.
+"""Cluttered MNIST: MNIST, and the canvases made from it.
 
 A canvas is a larger black image that holds one digit (or several, side by side) at a random place, among distractors:
 small crops of random digits that look like strokes and mean nothing (Mnih et al., 2014, "Recurrent Models of Visual

@@ -1,4 +1,4 @@
-"""What a trained agent answers and where it looks."""
+"""What a trained agent makes of a canvas: where it looks, and what it answers."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -138,7 +138,7 @@ class Agent:
             OSError: the file cannot be written; what stood there before still stands.
         """
         note = {"mnist": self.trained_on} if self.trained_on else {}
-        checkpoint.save_agent(Path(path), "digits", self.config, {"params": self.params}, note)
+        checkpoint.save_agent(path, "digits", self.config, {"params": self.params}, note)
 
 
 def load_agent(path: str | Path) -> Agent:

@@ -1,4 +1,4 @@
-"""The noise of a discriminator and of its rewards in the course of training, beside a converged discriminator's."""
+"""How noisy a discriminator is in the course of training, with its rewards, beside a converged one."""
 
 import json
 from collections.abc import Sequence
@@ -199,8 +199,8 @@ def _answers(
     taken: Int[Array, " batch"],
     config: AgentConfig,
 ) -> Float[Array, "batch classes"]:
-    judged = judge_canvases(params, canvases, locations.swapaxes(0, 1), config)
-    return judged[taken - 1, jnp.arange(len(taken))]
+    log_probs = judge_canvases(params, canvases, locations.swapaxes(0, 1), config)
+    return log_probs[taken - 1, jnp.arange(len(taken))]
 
 
 def summary(stage: Stage) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The recurrent attention model (RAM) and DT-RAM as Li et al. (2023) set them up, from the weights to the loss.
+"""The recurrent attention model (RAM), or DT-RAM, as Li et al. (2023) set it up, from the weights to the loss.
 
 After each glimpse `x_t` at `l_t` the core takes `h_t = relu(W_i g(x_t, l_t) + W_h h_{t-1})`. The policy looks next at
 `l_{t+1} ~ N(tanh(f(h_t)), std^2)`. After the last glimpse the discriminator `q(y|tau) = softmax(W_c h_T)` answers; what

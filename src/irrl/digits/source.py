@@ -1,4 +1,4 @@
-"""The canvases that a run trains, validates and tests on."""
+"""The canvases that a run meets: in training, in validation, in tests."""
 
 import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -73,6 +73,7 @@ TASK = Task(
         | {"hidden_units", "oracle", "learning_rate", "batch"}
     ),
     threads_share="batch",
+    packaged=True,
     given=_given,
     idle=idle,
     notes=_notes,

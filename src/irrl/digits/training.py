@@ -73,11 +73,11 @@ def train_step(
 
     def gradient_of(index, weights, noise):
         rolled = network.rollout(state.params, epoch.canvases, index, noise, config)
-        judged = None
+        oracle_log_probs = None
         if program.oracle is not None:
-            judged = judge(oracle, rolled.glimpses, rolled.locations, program.oracle)
+            oracle_log_probs = judge(oracle, rolled.glimpses, rolled.locations, program.oracle)
         loss = jax.grad(network.loss, has_aux=True)
-        return loss(state.params, rolled, epoch.labels[index], weights, config, judged)
+        return loss(state.params, rolled, epoch.labels[index], weights, config, oracle_log_probs)
 
     share = my_share((epoch.order[row], epoch.weights[row], noise))
     gradient, sums = summed_over_parts(gradient_of, share, training.part)

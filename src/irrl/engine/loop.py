@@ -7,6 +7,7 @@ logs, saves or is stopped changes nothing that is learned.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -64,7 +65,8 @@ class Learner(ABC, Generic[State]):
     """What is learned, as `learn` asks for it. Its state is all that is carried from one step to the next."""
 
     score: str | None = None
-    """metric of an evaluation, from 0 to 1, that says which checkpoint is the best; None: there is no best one"""
+    """metric of an evaluation, any number and the more the better, that says which checkpoint is the best; None: there
+    is no best one"""
     notes: Mapping[str, Any] = {}
     """what else stands in a checkpoint's state: JSON values by name"""
     seconds_between_looks: float = 1.0
@@ -118,14 +120,14 @@ def learn(learner: Learner[State], schedule: Schedule, run: Run) -> tuple[State,
     """
     saved = run.restore()
     state, step = learner.start(saved)
-    best = -1.0
+    best = None  # of the scores so far, which may be any numbers
     if saved is not None:
         check_reached(saved, step=step, **learner.progress(step))
-        best = saved.state.get("best", best)
+        best = saved.state.get("best")
 
     def save(*, improved: bool = False, keep: bool = False) -> None:
-        judged = {"best": best} if learner.score else {}
-        reached = {"step": step, **learner.progress(step), **judged, **learner.notes}
+        score = {} if best is None else {"best": best}
+        reached = {"step": step, **learner.progress(step), **score, **learner.notes}
         run.save(learner.arrays(state), reached, best=improved, keep=keep)
 
     if saved is None and schedule.keep_first:
@@ -145,9 +147,9 @@ def learn(learner: Learner[State], schedule: Schedule, run: Run) -> tuple[State,
             row = {"step": step, **learner.progress(step), **metrics}
             if schedule.due(step, schedule.evaluate_every):
                 row |= learner.evaluate(state)
-            if learner.score in row:
-                improved = row[learner.score] > best
-                best = max(best, row[learner.score])
+            if learner.score in row and isfinite(score := float(row[learner.score])):
+                improved = best is None or score > best
+                best = score if improved else best
             run.log(row)
             first, seconds = step, 0.0
         keep = schedule.kept(step)

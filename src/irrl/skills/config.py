@@ -1,4 +1,4 @@
-"""Every setting of the skills task, and the presets. Nothing heavy here: the command line reads it for `--help`."""
+"""The skills task's settings. Nothing heavy here: the command line reads it for `--help`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,9 +111,9 @@ def preset(name: str, **overrides: Any) -> Config:
     Raises:
         UserError: no such preset (the valid ones are listed), or a field's value is out of range.
     """
-    return preset_of(PRESETS, name, with_small(overrides))
+    return preset_of(PRESETS, name, {**beside(overrides), **overrides})
 
 
-def with_small(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings given, and those of `SMALL` where they ask for the small rooms."""
-    return {**(SMALL if overrides.get("rooms") == "small" else {}), **overrides}
+def beside(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings that go with those that are given beside a preset: `SMALL` with the small rooms."""
+    return SMALL if settings.get("rooms") == "small" else {}

@@ -1,4 +1,4 @@
-"""How many skills a run has learned, and how noisy its rewards are: sampled as the paper does, and exactly.
+"""What a run's tables amount to: how many skills, and how noisy rewards; sampled as the paper does, and exactly.
 
 Rooms are small enough for every probability to be computed: where each skill ends, p(s_T | z), follows from the policy
 by dynamic programming, and with it the true posterior p(z | s_T) that the discriminator is an estimate of.

@@ -1,4 +1,4 @@
-"""How noisy the discriminator and the rewards are along training: drawn from what training measured, exactly."""
+"""Noise along training, in discriminator or reward: drawn from what training measured, exactly."""
 
 from collections.abc import Sequence
 from pathlib import Path

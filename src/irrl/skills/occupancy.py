@@ -9,15 +9,17 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from irrl.errors import UserError
 from irrl.figures import drawable, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
+from irrl.loading import figures_folder, read_agent
 from irrl.rewards import label
 from irrl.run_folder import kept_checkpoints
-from irrl.skills.agent import Agent
+from irrl.skills.agent import Agent, restored_agent
 from irrl.skills.evaluate import effective_skills, last_occupancy, walk
 from irrl.skills.four_rooms import FourRooms
-from irrl.skills.testing import agent_at
+from irrl.skills.testing import agent_at, untrained
 
 EPSILON = 0.005
 """Of the occupancy figure (Li et al. 2023)."""
@@ -26,26 +28,30 @@ COLOR_SCALE = (0.0, 0.1)
 """Of the occupancy figure, the same before and after (Li et al. 2023)."""
 
 
-def draw(folder: Path, out: Path | None, *, iteration: int | None = None) -> list[Path]:
+def draw(path: Path, out: Path | None, *, iteration: int | None = None) -> list[Path]:
     """Draw occupancy before and after training, which skill ends where, and a film of that over the kept checkpoints.
 
     Occupancy is exact, epsilon-greedy with epsilon 0.005, mean over skills; the paper estimates the same from 64
     episodes a skill.
 
     Args:
-        out: folder for the pictures; `figures` in the run's folder if None.
-        iteration: of a kept checkpoint; None: the last one.
+        path: a run's folder, or a checkpoint file, of which there is no film.
+        out: folder for the pictures; `figures` in the run's folder, or beside the file, if None.
+        iteration: of a checkpoint that the run kept; None: the last one.
 
     Raises:
-        UserError: there is no such run or checkpoint.
+        UserError: there is no such run or checkpoint, or `iteration` is given for a file.
     """
+    is_run = path.is_dir()
+    if not is_run and iteration is not None:
+        raise UserError(f"{path}: a checkpoint file has one iteration: leave out `iteration`")
     # Read once: while the run trains on, its last checkpoint is replaced.
-    last = agent_at(folder, iteration)
-    start = agent_at(folder, 0)
-    out = folder / "figures" if out is None else out
+    last = agent_at(path, iteration) if is_run else read_agent(path, restored_agent)
+    start = untrained(last.config)
+    out = figures_folder(path) if out is None else out
     check_folder(out)
-    kept = [number for number in kept_checkpoints(folder, "iteration") if number < last.iteration]
-    stages = [start, *(agent_at(folder, number) for number in kept), last]
+    kept = [number for number in kept_checkpoints(path, "iteration") if number < last.iteration] if is_run else []
+    stages = [start, *(agent_at(path, number) for number in kept), last]
     pictures = [_frame(stage) for stage in stages] if kept else []
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "occupancy.png", out / "skills.png"]

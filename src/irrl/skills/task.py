@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from irrl.skills.config import FREE, PRESETS, Config, with_small
+from irrl.skills.config import FREE, PRESETS, Config, beside
 from irrl.skills.four_rooms import read_rooms
 from irrl.task import Progress, Row, Score, Settings, Task
 
@@ -17,7 +17,7 @@ class DrawOptions:
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    return with_small(settings | {"rooms": read_rooms(settings["rooms"])} if "rooms" in settings else settings)
+    return settings | {"rooms": read_rooms(str(settings["rooms"]))} if "rooms" in settings else settings
 
 
 def _describe(row: Row, config: Config) -> str:
@@ -50,7 +50,10 @@ TASK = Task(
         "Training": ("iterations", "batch", "learning_rate", "discriminator_rate", "trace"),
     },
     threads_share="seeds",
+    cpu_only=True,  # tables need no accelerator
     given=_given,
+    implied=beside,
+    model="a run's folder (its last checkpoint; for `test`, also the folder of several seeds)",
     curve_name=_curve_name,
     named=frozenset({"disdain", "ensemble"}),
     published="irrl.skills.curves:PUBLISHED",

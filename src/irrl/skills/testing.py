@@ -1,4 +1,4 @@
-"""The agents in run folders, and how many skills they have learned, over seeds."""
+"""How many skills the agents in run folders have learned, over seeds."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,11 @@ from irrl.skills.training import initial_tables
 from irrl.task import Report
 
 
+def untrained(config: Config) -> Agent:
+    """The agent with which a training with these settings begins."""
+    return Agent(config, initial_tables(config, rooms_of(config.rooms)), 0)
+
+
 def agent_at(folder: Path, iteration: int | None = None) -> Agent:
     """A run's agent at an iteration whose checkpoint it kept (0 is before training), the last one by default.
 
@@ -22,7 +27,7 @@ def agent_at(folder: Path, iteration: int | None = None) -> Agent:
     """
     config = read_config(folder, "skills", Config)
     if iteration == 0:
-        return Agent(config, initial_tables(config, rooms_of(config.rooms)), 0)
+        return untrained(config)
     if not run_checkpoints(folder, "iteration"):
         raise UserError(f"{folder}: no checkpoint there: it was not trained to one yet, or only its metrics were kept")
     kept = kept_checkpoints(folder, "iteration")

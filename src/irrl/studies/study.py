@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 
 from irrl.errors import UserError, one_line, shortened
 from irrl.files import read_file
+from irrl.registry import BUILT_IN, find, registered
 from irrl.reward_names import inside_clipped
-from irrl.settings import ALIASES, check_type, preset_of, recorded
+from irrl.settings import ALIASES, check_type, recorded, types_of
 from irrl.studies.lines import line_of
-from irrl.task import BUILT_IN, Task, find, registered
+from irrl.task import Task
+from irrl.task import preset as config_of
 
 MOST_BYTES = 1_000_000
 """Of a study's file."""
@@ -258,7 +260,7 @@ class _Reader:
             own = (*where, "reward") if name == "reward" and "reward" in table else (*where, "settings", name)
             return own if name in inside or "reward" == name in table else ("settings", name)
 
-        known = {field.name: field.type for field in dataclasses.fields(task.config)}
+        known = types_of(task.config)
         for name in settings:
             if name not in known or name == "seed":
                 names = ", ".join(sorted(set(known) - {"seed"}))
@@ -271,7 +273,7 @@ class _Reader:
             values = {name: self._value(known[name], value) for name, value in settings.items()}
             for name, value in values.items():
                 check_type(name, value, known[name])
-            config = preset_of(task.presets, preset, task.given({**values, "seed": seeds[0]}))
+            config = config_of(task, preset, task.given({**values, "seed": seeds[0]}))
             for seed in seeds:
                 dataclasses.replace(config, seed=seed)
             if own is None:

@@ -1,4 +1,4 @@
-"""What came out of a study, beside what its file expects and what the paper published."""
+"""Results of a study beside what its file expects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

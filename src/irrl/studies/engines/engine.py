@@ -1,4 +1,4 @@
-"""What an engine does, and the loop that hands it the runs of a study until all are over."""
+"""Engines: what they do for the loop that hands them the runs of a study."""
 
 import sys
 import time

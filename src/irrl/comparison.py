@@ -53,6 +53,8 @@ class Group:
     at: Int[np.ndarray, " points"]
     """epochs or iterations at which every seed was measured: they end with the shortest run"""
     scores: Float[np.ndarray, "seeds points"]
+    folders: tuple[Path, ...] = ()
+    """of the runs, in the order of the seeds"""
 
     @property
     def curve_name(self) -> str:
@@ -241,7 +243,10 @@ def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folder
     if not common:
         raise UserError(f"{label}: its seeds have no {unit} in common at which all of them were measured")
     scores = np.array([[float(curve[at]) for at in common] for curve in curves])
-    return Group(task, settings, label, tuple(sorted(folders)), np.array(common), scores)
+    seeds = tuple(sorted(folders))
+    return Group(
+        task, settings, label, seeds, np.array(common), scores, tuple(folders[seed] for seed in seeds)
+    )
 
 
 def _last_in_common(groups: Sequence[Group]) -> int:

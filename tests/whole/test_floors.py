@@ -21,7 +21,7 @@ FLOORS = [
     IDEAS.split(),
     SHARED.split(),
     ["digits", "skills", "counting"],
-    ["training"],
+    ["training", "report"],
     ["cli"],
     ["__init__", "__main__"],
 ]

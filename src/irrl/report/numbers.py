@@ -12,7 +12,7 @@ import numpy as np
 
 from irrl.comparison import Curve, Group, Row, compare, groups_of, published_curve
 from irrl.errors import UserError, one_line, printable, warn
-from irrl.figures import STYLES, curve_colors, mix
+from irrl.figures import curve_colors, mix
 from irrl.references import resolve
 from irrl.report.curves import OTHER_POINTS, SCORE_POINTS, Bundle, Series, bundle, read_series, rounded
 from irrl.report.text import bounded
@@ -26,6 +26,15 @@ MOST_STARTS = 5
 """Of a run, that are told: the first ones and the last."""
 POINTS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.06, 0.04, 0.02)
 """Shares of `SCORE_POINTS` and `OTHER_POINTS`, tried in turn until the numbers fit."""
+VARIANTS = (
+    ("solid", "white", 0),
+    ("dashed", "white", 0.4),
+    ("dotted", "white", 0.2),
+    ("solid", "black", 0.5),
+    ("dashed", "black", 0.4),
+    ("solid", "white", 0.6),
+)
+"""Line, and what is mixed into a reward's colour at which share, in turns, of groups with the same reward."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +201,9 @@ def looks(chapter: Chapter) -> list[dict[str, Any]]:
     names = [group.curve_name for group in chapter.groups]
     colors = curve_colors([*chapter.published, *names])
     variants = [names[:at].count(name) for at, name in enumerate(names)]
-    if max(variants) < len(STYLES):
+    if max(variants) < len(VARIANTS):
         return [
-            {"color": mix(colors[name], "white", STYLES[variant][1]), "line": ("solid", "dashed", "dotted")[variant]}
+            {"color": mix(colors[name], *VARIANTS[variant][1:]), "line": VARIANTS[variant][0]}
             for name, variant in zip(names, variants, strict=True)
         ]
     from matplotlib import colormaps

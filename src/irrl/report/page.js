@@ -98,7 +98,12 @@
       const ours = ends(visible.filter((line) => !line.published));
       const later = visible.filter((line) => line.published).flatMap((line) => line.at).filter((at) => at >= ours);
       const end = ours && later.length ? Math.min(...later) : ours || ends(visible);
-      const series = visible.flatMap((line) => this.series(line, points, eachSeed.checked, fits));
+      // Points outside the picture would stretch the other axis.
+      const cut = (line) => {
+        const left = line.at.filter((at) => at <= end).length;
+        return { ...line, at: line.at.slice(0, left), mean: line.mean.slice(0, left) };
+      };
+      const series = visible.map((line) => (line.published ? cut(line) : line)).flatMap((line) => this.series(line, points, eachSeed.checked, fits));
       empty.textContent = series.some((each) => each.data.length) ? "" : "Nothing to draw: nothing chosen, or nothing above 0.";
       const axis = {
         axisLine: { lineStyle: { color: color("--quiet") } },
@@ -106,7 +111,7 @@
         splitLine: { lineStyle: { color: color("--line"), opacity: 0.6 } },
         nameTextStyle: { color: color("--quiet") },
       };
-      const full = isScore && this.section.score.scale === 100 && !logY.checked;
+      const share = isScore && this.section.score.scale === 100 && !logY.checked;
       this.chart.setOption({
         animation: false,
         textStyle: { fontFamily: "inherit" },
@@ -118,7 +123,7 @@
         yAxis: {
           ...axis, type: logY.checked ? "log" : "value", name: label, nameLocation: "end", scale: true,
           nameTextStyle: { color: color("--quiet"), align: "left", padding: [0, 0, 0, -30] },
-          ...(full ? { min: 0, max: 100 } : {}),
+          ...(share ? { min: 0 } : {}),
         },
         dataZoom: [{
           type: "slider", height: 16, bottom: 4, filterMode: "none", brushSelect: false, showDetail: false,
@@ -126,7 +131,7 @@
           fillerColor: "rgba(128,128,128,0.18)", moveHandleSize: 0,
         }],
         tooltip: {
-          trigger: "axis", confine: true, appendTo: undefined, backgroundColor: color("--ground"), borderColor: color("--line"),
+          trigger: "axis", confine: true, backgroundColor: color("--ground"), borderColor: color("--line"),
           textStyle: { color: color("--text") }, axisPointer: { type: "line", lineStyle: { color: color("--quiet") } },
           formatter: (hits) => this.tip(hits),
         },

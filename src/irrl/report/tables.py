@@ -16,20 +16,13 @@ def tables_of(chapter: Chapter, numbers: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": numbers["title"],
         "unit": unit,
-        "score": chapter.task.score,
         "end": number(chapter.rows[0].at) if chapter.has_common_end else None,
         "goals": list(chapter.rows[0].reached),
         "has_published": any(row.published is not None for row in chapter.rows),
         "rows": _rows(chapter, numbers),
+        "about": _about(chapter),
         "metrics": numbers["metrics"],
-        "groups": [
-            {"name": group["name"], "color": group["color"], "seeds": len(group["seeds"])}
-            for group in numbers["groups"]
-        ],
-        "differ": [
-            {"name": name, "values": ["" if value is None else str(value) for value in values]}
-            for name, values in numbers["differ"].items()
-        ],
+        "differ": list(numbers["differ"]),
         "alike": {
             name: value
             for name, value in numbers["compared"][0]["settings"].items()
@@ -37,6 +30,19 @@ def tables_of(chapter: Chapter, numbers: dict[str, Any]) -> dict[str, Any]:
         },
         "runs": [{**run, "starts": [_start(start) for start in run["starts"]]} for run in numbers["runs"]],
     }
+
+
+def _about(chapter: Chapter) -> str:
+    """What the columns of the results mean."""
+    label, unit = chapter.task.score.label, chapter.task.progress.unit
+    where = f" at {unit} {number(chapter.rows[0].at)}" if chapter.has_common_end else f", each at its last {unit}"
+    told = [f"{label[0].upper()}{label[1:]}{where}: interquartile mean over seeds, with its 95 % bootstrap interval."]
+    told.append("Best: of each seed's best so far.")
+    if any(row.published is not None for row in chapter.rows):
+        told.append("Published: the paper's mean there, read off its plots.")
+    if chapter.rows[0].reached:
+        told.append(f"Reached: the {unit} at which the interquartile mean first did.")
+    return " ".join(told)
 
 
 def _rows(chapter: Chapter, numbers: dict[str, Any]) -> list[dict[str, Any]]:
@@ -51,9 +57,10 @@ def _rows(chapter: Chapter, numbers: dict[str, Any]) -> list[dict[str, Any]]:
             "interval": "[{:.1f}, {:.1f}]".format(*(scale * end for end in row.interval)) if row.interval else "",
             "best": f"{scale * row.best:.1f}",
             "published": "-" if row.published is None else f"{scale * row.published:.1f}",
-            "reached": ["-" if at is None else number(at) for at in row.reached.values()],
+            "settings": ["" if values[at] is None else str(values[at]) for values in numbers["differ"].values()],
+            "reached": ["-" if first is None else number(first) for first in row.reached.values()],
         }
-        for row, group in zip(chapter.rows, numbers["groups"], strict=True)
+        for at, (row, group) in enumerate(zip(chapter.rows, numbers["groups"], strict=True))
     ]
 
 

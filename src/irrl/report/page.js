@@ -88,6 +88,7 @@
         : style.getPropertyValue(name).trim());
       const lines = this.lines();
       const visible = lines.filter((line) => !this.hidden.has(line.key));
+      this.visible = visible;
       const point = (x, y) => [x, y];
       const fits = ([x, y]) => y !== null && (!logX.checked || x > 0) && (!logY.checked || y > 0);
       const points = (line, values = line.mean) => line.at.map((at, index) => point(at, values[index])).filter(fits);
@@ -126,7 +127,7 @@
           ...(share ? { min: 0 } : {}),
         },
         dataZoom: [{
-          type: "slider", height: 16, bottom: 4, filterMode: "none", brushSelect: false, showDetail: false,
+          type: "slider", height: 16, bottom: 4, left: 44, right: 24, filterMode: "none", brushSelect: false, showDetail: false,
           showDataShadow: false, borderColor: color("--line"), handleStyle: { color: color("--ground"), borderColor: color("--quiet") },
           fillerColor: "rgba(128,128,128,0.18)", moveHandleSize: 0,
         }],
@@ -173,15 +174,19 @@
       return found;
     }
 
+    // Of every curve that goes on there the point nearest to the pointer: their points may lie at different places.
     tip(hits) {
-      const named = hits.filter((hit) => hit.seriesName && hit.value);
-      named.sort((one, other) => other.value[1] - one.value[1]);
       const box = element("div", { className: "tip" });
-      if (named.length) box.append(element("strong", { textContent: `${this.section.unit} ${brief(named[0].value[0])}` }));
-      for (const hit of named.slice(0, 12)) {
-        const dot = element("span", { className: "swatch" });
-        dot.style.setProperty("--color", hit.color);
-        box.append(element("div", {}, element("span", {}, dot, hit.seriesName), element("b", { textContent: brief(hit.value[1]) })));
+      const x = hits.length ? hits[0].axisValue : NaN;
+      const named = this.visible.filter((line) => line.at[0] <= x && x <= line.at[line.at.length - 1]).map((line) => {
+        const nearest = line.at.reduce((best, at, index) => (Math.abs(at - x) < Math.abs(line.at[best] - x) ? index : best), 0);
+        return { line, value: line.mean[nearest] };
+      });
+      named.sort((one, other) => other.value - one.value);
+      if (named.length) box.append(element("strong", { textContent: `${this.section.unit} ${brief(x)}` }));
+      for (const { line, value } of named.slice(0, 12)) {
+        const name = element("span", {}, swatch(line.color, line.published), line.name);
+        box.append(element("div", {}, name, element("b", { textContent: brief(value) })));
       }
       if (named.length > 12) box.append(element("div", { textContent: `and ${named.length - 12} more` }));
       return box;

@@ -6,14 +6,16 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from bandit import TASK as BANDIT
 from PIL import Image
 
+from bandit import TASK as BANDIT
 from irrl import checkpoint
 from irrl.digits.config import preset
 from irrl.figures import Picture
 
-HOSTILE = "</script><script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1> ${1} {{7*7}} \u202e é漢\ud800"
+HOSTILE = (
+    "</script><script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1> ${1} {{7*7}} \u202e é漢\ud800"
+)
 
 
 def sample(path: Path) -> Picture:

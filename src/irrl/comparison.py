@@ -244,9 +244,7 @@ def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folder
         raise UserError(f"{label}: its seeds have no {unit} in common at which all of them were measured")
     scores = np.array([[float(curve[at]) for at in common] for curve in curves])
     seeds = tuple(sorted(folders))
-    return Group(
-        task, settings, label, seeds, np.array(common), scores, tuple(folders[seed] for seed in seeds)
-    )
+    return Group(task, settings, label, seeds, np.array(common), scores, tuple(folders[seed] for seed in seeds))
 
 
 def _last_in_common(groups: Sequence[Group]) -> int:

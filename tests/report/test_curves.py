@@ -31,7 +31,10 @@ def test_seeds_are_averaged_where_all_were_measured():
     assert found.mean.tolist() == [2, 4]
     # Of two seeds the bootstrap interval is their range.
     assert found.interval.tolist() == [[1, 2], [3, 6]]
-    assert found.as_json(10)["seeds"] == {"1": {"at": [1, 2, 3], "value": [0, 1, 2]}, "2": {"at": [2, 3, 4], "value": [3, 6, 9]}}
+    assert found.as_json(10)["seeds"] == {
+        "1": {"at": [1, 2, 3], "value": [0, 1, 2]},
+        "2": {"at": [2, 3, 4], "value": [3, 6, 9]},
+    }
 
 
 def test_a_single_seed_stands_once():

@@ -37,9 +37,8 @@ def test_numbers_are_short():
 
 
 def test_policy_allows_our_scripts_and_nothing_else(tmp_path):
-    from report_runs import TASK, write_bandit
-
     from irrl.report import Section, report
+    from report_runs import TASK, write_bandit
 
     page = report("page", [Section(TASK, [write_bandit(tmp_path / "run")])], tmp_path / "r.html").read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)

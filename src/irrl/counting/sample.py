@@ -1,13 +1,14 @@
 """A small picture of how a checkpoint's robot walks round tables, from above, for reports. MuJoCo is not needed."""
 
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
-from jaxtyping import Float
 
 from irrl.counting.config import Config
 from irrl.counting.evaluate import Walks, load_agent
@@ -60,11 +61,13 @@ def _draw_walk(axes: Axes, config: Config, scenes: Scenes, walks: Walks, index: 
         if kind >= 0:
             colour = COLOURS[KINDS[kind].split("_")[1]]
             line = {"edgecolor": "black" if wanted else "none", "linewidth": 0.7, "alpha": 1 if wanted else 0.3}
-            axes.add_patch(Polygon(_seen_from_above(_corners(EDGE_OF_KIND[kind], place, yaw)), facecolor=colour, **line))
+            axes.add_patch(
+                Polygon(_seen_from_above(_corners(EDGE_OF_KIND[kind], place, float(yaw))), facecolor=colour, **line)
+            )
     moves, answer, right = int(walks.moves[index]), int(walks.answers[index]), int(scenes.count[index])
     stops = walks.viewpoint[index, : moves + 1]
     angle = 2 * np.pi / config.viewpoints
-    for number, (now, after) in enumerate(zip(stops[:-1], stops[1:], strict=True)):
+    for number, (now, after) in enumerate(pairwise(stops)):
         # Each move a little further out: so one that leads back is seen beside the way there.
         radius = config.camera_distance + 0.03 * (number % 4)
         way = angle * np.linspace(now, after, 12)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ def thin(values: Float[np.ndarray, " points"], most: int) -> Int[np.ndarray, " k
     if len(values) <= most:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), max(1, (most - 2) // 2) + 1).astype(int)
-    stretches = [(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True) if end > start]
+    stretches = [(start, end) for start, end in pairwise(edges) if end > start]
     extremes = [start + pick(values[start:end]) for start, end in stretches for pick in (np.argmin, np.argmax)]
     return np.unique([0, *extremes, len(values) - 1])
 

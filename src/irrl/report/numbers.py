@@ -181,8 +181,7 @@ def numbers_of(chapter: Chapter, share: float) -> dict[str, Any]:
             for name, curve in chapter.published.items()
         ],
         "differ": {
-            bounded(name): [bounded(group.settings.get(name)) for group in chapter.groups]
-            for name in chapter.differing
+            bounded(name): [bounded(group.settings.get(name)) for group in chapter.groups] for name in chapter.differing
         },
         "runs": [
             bounded({"run": str(folder), "seed": seed, "starts": starts_of(folder)})

@@ -18,8 +18,8 @@ from irrl.task import Task, import_packages
 MOST_STOPS, MOST_RUNS, MOST_SAMPLES = 12, 6, 36
 """Of a slider; runs that have one; and pictures of all of them together."""
 
-PICTURE_BYTES = 30_000
-"""Of a picture, at most: a task may give larger ones by mistake, and they are left out."""
+PICTURE_BYTES, OVERVIEW_BYTES = 30_000, 120_000
+"""Of a picture, at most: a task of one's own may give larger ones by mistake, and they are left out."""
 
 
 def pictures_of(chapters: Sequence[Chapter]) -> list[dict[str, Any]]:
@@ -70,23 +70,7 @@ def evenly(stops: Sequence[Any], most: int) -> list[Any]:
 
 
 def _slider(task: Task, name: str, stops: Sequence[tuple[str, Path]]) -> dict[str, Any] | None:
-    drawn = []
-    try:
-        import_packages(task)
-        draw = resolve(task.sample or "")
-    except UserError as error:
-        warn(f"{error}; there are no samples")
-        return None
-    for called, path in stops:
-        try:
-            picture = draw(path)
-        except KeyboardInterrupt:
-            raise
-        except Exception as error:  # a task of the user's own may raise anything
-            warn(f"{path}: no sample of it: {error if isinstance(error, UserError) else reason(error)}")
-            continue
-        if embedded := _embedded(picture):
-            drawn.append({"at": called, **embedded})
+    drawn = [{"at": called, **picture} for called, path in stops if (picture := _drawn(task, task.sample, path))]
     return {"name": bounded(name), "stops": drawn} if drawn else None
 
 
@@ -94,17 +78,25 @@ def _overview(chapter: Chapter) -> dict[str, Any] | None:
     if chapter.task.overview is None:
         return None
     folders = [folder for group in chapter.groups for folder in group.folders]
+    return _drawn(chapter.task, chapter.task.overview, folders, OVERVIEW_BYTES)
+
+
+def _drawn(task: Task, by: str | None, what: Any, most: int = PICTURE_BYTES) -> dict[str, Any] | None:
+    """The picture that a task's function makes, as JSON values; None, with a warning, where it cannot."""
+    name = what if isinstance(what, Path) else task.name
     try:
-        picture = resolve(chapter.task.overview)(folders)
-    except UserError as error:
-        warn(f"{error}; there is no overview")
+        import_packages(task)
+        picture: Picture | None = resolve(by or "")(what)
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # a task of the user's own may raise anything
+        said = str(error) if isinstance(error, UserError) else reason(error)
+        warn(f"{said if str(name) in said else f'{name}: {said}'}; it is not in the report")
         return None
-    return picture and _embedded(picture, 4 * PICTURE_BYTES)
-
-
-def _embedded(picture: Picture, most: int = PICTURE_BYTES) -> dict[str, Any] | None:
+    if picture is None:
+        return None
     if len(picture.webp) > most:
-        warn(f"a picture of {len(picture.webp):,} bytes is left out of the report; {most:,} are the most")
+        warn(f"{name}: its picture has {len(picture.webp):,} bytes, and {most:,} are the most; it is not in the report")
         return None
     source = f"data:image/webp;base64,{base64.b64encode(picture.webp).decode()}"
     return {"source": source, "width": picture.size[0], "height": picture.size[1], "text": bounded(picture.text)}

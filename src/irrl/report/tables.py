@@ -24,9 +24,7 @@ def tables_of(chapter: Chapter, numbers: dict[str, Any]) -> dict[str, Any]:
         "metrics": numbers["metrics"],
         "differ": list(numbers["differ"]),
         "alike": {
-            name: value
-            for name, value in numbers["compared"][0]["settings"].items()
-            if name not in numbers["differ"]
+            name: value for name, value in numbers["compared"][0]["settings"].items() if name not in numbers["differ"]
         },
         "runs": [{**run, "starts": [_start(start) for start in run["starts"]]} for run in numbers["runs"]],
     }

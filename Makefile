@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Modules with arrays, whose shapes and types each call is checked for in a test; `make check` checks all modules.
 ARRAYS := irrl.digits,irrl.skills,irrl.counting,irrl.actions,irrl.comparison,irrl.devices,irrl.films,irrl.keys,$\
-	irrl.learning,irrl.noise,irrl.recurrent,irrl.returns,irrl.rewards,irrl.stats
+	irrl.learning,irrl.noise,irrl.recurrent,irrl.report.curves,irrl.returns,irrl.rewards,irrl.stats
 
 .PHONY: demo film test check bench browser install
 

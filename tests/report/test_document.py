@@ -57,6 +57,14 @@ def test_a_study_names_its_curves_and_figure(tmp_path, runs):
     assert {curve["name"] for curve in section["published"]} == {"clipped-linear", "clipped-log", "accuracy"}
 
 
+def test_models_that_the_paper_has_both_have_a_curve_each(tmp_path):
+    runs = [write_digits(tmp_path / model, [0.1] * 60, model=model) for model in ("ram", "dt-ram")]
+    (section,) = extract(made(tmp_path, Section(DIGITS, runs)))["sections"]
+    one, other = section["published"]
+    assert one["name"] == "clipped-linear" and other["name"].startswith("clipped-linear, model ")
+    assert one["color"] == other["color"] and one["mean"] != other["mean"]
+
+
 def test_a_run_that_has_just_begun_is_left_out(tmp_path, runs, capsys):
     new = write(tmp_path / "new", "digits", {}, [])
     (section,) = extract(made(tmp_path, Section(DIGITS, [*runs, new])))["sections"]

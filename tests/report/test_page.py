@@ -33,7 +33,8 @@ def test_embedded_json_holds_no_markup():
 
 
 def test_numbers_are_short():
-    assert [number(each) for each in (480, 9999, 250_000, 11_100_000, 0.5)] == ["480", "9999", "250k", "11.1M", "0.5"]
+    values = [480, 9999, 65_536, 250_000, 1_200_000, 11_100_000, 12_345_678, 0.5]
+    assert [number(each) for each in values] == ["480", "9999", "65,536", "250k", "1.2M", "11.1M", "12,345,678", "0.5"]
 
 
 def test_policy_allows_our_scripts_and_nothing_else(tmp_path):

@@ -88,10 +88,11 @@ def hostile(tmp_path_factory):
         write_digits(
             folder / f"{number} {name}",
             np.random.default_rng(number).random(10),
-            {f"{number}{HOSTILE}": HOSTILE},
+            {f"{number // 3}{HOSTILE}": HOSTILE},
             [start_of(HOSTILE, "\x1b[31m")],
             data="fresh",
-            train_size=1000 + number,
+            train_size=1000 + number // 3,
+            seed=number % 3,
         )
         for number in range(60)
     ]
@@ -251,7 +252,8 @@ def test_a_strangers_text_is_shown_and_not_run(opened, hostile):
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src='x']").count() == 0
     assert page.locator("h1").inner_text().startswith("</script><script>window.hacked=1</script>\"'><img src=x")
-    assert page.locator(".results tbody tr").count() == 60 == page.locator(".legend button[aria-pressed]").count()
+    assert page.locator(".results tbody tr").count() == 20 == page.locator(".legend button[aria-pressed]").count()
+    assert page.locator(".provenance").count() == 60
     page.get_by_label("Metric").select_option(index=3)
     page.get_by_label("Metric").select_option(index=0)
     assert "clipped-linear, train_size" in hover(page, page.locator(".chart"))

@@ -60,10 +60,9 @@ def _draw_walk(axes: Axes, config: Config, scenes: Scenes, walks: Walks, index: 
     ):
         if kind >= 0:
             colour = COLOURS[KINDS[kind].split("_")[1]]
-            line = {"edgecolor": "black" if wanted else "none", "linewidth": 0.7, "alpha": 1 if wanted else 0.3}
-            axes.add_patch(
-                Polygon(_seen_from_above(_corners(EDGE_OF_KIND[kind], place, float(yaw))), facecolor=colour, **line)
-            )
+            corners = _seen_from_above(_corners(EDGE_OF_KIND[kind], place, float(yaw)))
+            # What is to be counted stands out.
+            axes.add_patch(Polygon(corners, facecolor=colour, edgecolor="none", alpha=1 if wanted else 0.3))
     moves, answer, right = int(walks.moves[index]), int(walks.answers[index]), int(scenes.count[index])
     stops = walks.viewpoint[index, : moves + 1]
     angle = 2 * np.pi / config.viewpoints

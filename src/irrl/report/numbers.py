@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,14 @@ class Section:
     """name of the published figure whose curves stand behind; None: those that the paper has of such runs"""
 
 
+class Behind(NamedTuple):
+    """A published curve, drawn behind."""
+
+    curve: Curve
+    reward: str
+    """whose colour it has"""
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A section, read."""
@@ -61,7 +69,7 @@ class Chapter:
     """the best first"""
     rows: list[Row]
     """the same, compared"""
-    published: dict[str, Curve]
+    published: dict[str, Behind]
     series: dict[Path, dict[str, Series]]
     """metrics by a run's folder"""
 
@@ -142,18 +150,26 @@ def read_section(section: Section) -> Chapter:
     return Chapter(section, groups, rows, _published(section, groups), series)
 
 
-def _published(section: Section, groups: Sequence[Group]) -> dict[str, Curve]:
+def _published(section: Section, groups: Sequence[Group]) -> dict[str, Behind]:
+    """Curves by name: the reward's, or the group's where the paper has several with one reward."""
     task = section.task
     if section.figure is not None and task.published:
-        return resolve(task.published).figure(section.figure, groups)
-    curves = {group.curve_name: published_curve(task, group.settings) for group in groups}
-    return {name: curve for name, curve in curves.items() if curve is not None}
+        figure = resolve(task.published).figure(section.figure, groups)
+        return {name: Behind(curve, name) for name, curve in figure.items()}
+    found: dict[str, Behind] = {}
+    for group in groups:
+        curve, name = published_curve(task, group.settings), group.curve_name
+        if curve is not None:
+            known = found.setdefault(name, Behind(curve, name))
+            if not np.array_equal(known.curve, curve):
+                found[group.label] = Behind(curve, name)
+    return found
 
 
 def numbers_of(chapter: Chapter, share: float) -> dict[str, Any]:
     """A section's numbers, as JSON values; the smaller the share, the fewer points a curve has."""
     task, score = chapter.task, chapter.task.score
-    colors = curve_colors([*chapter.published, *(group.curve_name for group in chapter.groups)])
+    colors = _colors(chapter)
     return {
         "task": task.name,
         "title": bounded(chapter.section.title or task.name),
@@ -177,8 +193,8 @@ def numbers_of(chapter: Chapter, share: float) -> dict[str, Any]:
             )
         ],
         "published": [
-            {"name": name, "color": colors[name], "at": curve.at.tolist(), "mean": rounded(np.asarray(curve.score))}
-            for name, curve in chapter.published.items()
+            {"name": bounded(name), "color": colors[reward], "at": curve.at.tolist(), "mean": rounded(curve.score)}
+            for name, (curve, reward) in chapter.published.items()
         ],
         "differ": {
             bounded(name): [bounded(group.settings.get(name)) for group in chapter.groups] for name in chapter.differing
@@ -195,10 +211,14 @@ def _points(chapter: Chapter, metric: str) -> int:
     return SCORE_POINTS if metric == chapter.task.score.metric else OTHER_POINTS
 
 
+def _colors(chapter: Chapter) -> dict[str, str]:
+    rewards = [each.reward for each in chapter.published.values()]
+    return curve_colors([*rewards, *(group.curve_name for group in chapter.groups)])
+
+
 def looks(chapter: Chapter) -> list[dict[str, Any]]:
     """Colour and line of each group: as in figures, unless too many would look alike."""
-    names = [group.curve_name for group in chapter.groups]
-    colors = curve_colors([*chapter.published, *names])
+    names, colors = [group.curve_name for group in chapter.groups], _colors(chapter)
     variants = [names[:at].count(name) for at, name in enumerate(names)]
     if max(variants) < len(VARIANTS):
         return [

@@ -39,7 +39,6 @@ def page_of(numbers: dict[str, Any], pictures: list[dict[str, Any]], tables: lis
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
     text = environment.from_string(_asset("page.html")).render(
         title=numbers["title"],
         made=numbers["made"],
@@ -54,10 +53,11 @@ def page_of(numbers: dict[str, Any], pictures: list[dict[str, Any]], tables: lis
 
 
 def number(value: float | int) -> str:
-    """As a table has room for: 11.1M, 250k, 480."""
+    """As a table has room for: 11.1M, 250k, 65,536, 480."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if value >= 10_000 and value >= size:
-            return f"{value / size:g}{letter}"
+        if value >= 10 * size or value >= 1_000_000:
+            short = f"{value / size:g}{letter}"
+            return short if len(short) <= 6 else f"{value:,}"
     return f"{value:g}"
 
 

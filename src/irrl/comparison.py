@@ -84,12 +84,18 @@ class Row:
     """when the interquartile mean first reached each of the task's goals"""
 
 
-def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> list[Group]:
+def groups_of(
+    task: Task,
+    paths: Sequence[Path],
+    metric: str | None = None,
+    read: Callable[[Path], list[dict[str, Any]]] = read_rows,
+) -> list[Group]:
     """Group runs by their settings, in the order in which they are given.
 
     Args:
         paths: folders of runs, or of several seeds.
         metric: by which they are compared, as rows name it; None: the task's score.
+        read: a metrics file -> its rows, for who has read them already.
 
     Raises:
         UserError: a path holds no run of this task, or one without the metric yet; two runs of a group have the same
@@ -110,7 +116,7 @@ def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> l
         seeds[seed] = folder
     labels = _labels(task, [settings for settings, _ in members])
     return [
-        _group(task, metric or task.score.metric, settings, label, seeds)
+        _group(task, metric or task.score.metric, settings, label, seeds, read)
         for (settings, seeds), label in zip(members, labels, strict=True)
     ]
 
@@ -231,10 +237,17 @@ def _labels(task: Task, groups: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folders: dict[int, Path]) -> Group:
+def _group(
+    task: Task,
+    metric: str,
+    settings: dict[str, Any],
+    label: str,
+    folders: dict[int, Path],
+    read: Callable[[Path], list[dict[str, Any]]],
+) -> Group:
     curves, unit = [], task.progress.unit
     for folder in (folders[seed] for seed in sorted(folders)):
-        rows = read_rows(folder / "metrics.jsonl")
+        rows = read(folder / "metrics.jsonl")
         measured = (row for row in rows if isinstance(row.get(metric), float | int) and unit in row)
         curves.append({row[unit]: row[metric] for row in measured})
         if not curves[-1]:

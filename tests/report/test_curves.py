@@ -1,8 +1,6 @@
-import json
-
 import numpy as np
 
-from irrl.report.curves import Series, bundle, read_series, rounded, thin
+from irrl.report.curves import Series, bundle, rounded, series_of, thin
 
 
 def test_a_short_curve_is_drawn_whole():
@@ -47,14 +45,13 @@ def test_seeds_that_have_no_point_in_common_have_no_mean():
     assert bundle([1, 2], [Series(np.array([at]), np.array([0.5])) for at in (1, 2)], 100) is None
 
 
-def test_metrics_are_read_in_order_the_last_word_counts_and_nan_is_left_out(tmp_path):
+def test_metrics_are_read_in_order_the_last_word_counts_and_nan_is_left_out():
     rows = [
         {"step": 2, "epoch": 2, "score": 0.2, "loss": float("nan")},
         {"step": 1, "epoch": 1, "score": 0.1},
         {"step": 2, "epoch": 2, "score": 0.3, "loss": float("inf"), "late": 1},
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = read_series(tmp_path, "epoch", "score")
+    found = series_of(rows, "epoch", "score")
     assert {name: (each.at.tolist(), each.value.tolist()) for name, each in found.items()} == {
         "score": ([1, 2], [0.1, 0.3]),
         "late": ([2], [1.0]),

@@ -1,7 +1,6 @@
 """`irrl report`: a page of runs, and the numbers in one."""
 
 import json
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +47,8 @@ def report_command(
     sections = [Section(each, folders) for each, folders in of_task]
     say(report(f"Report: {', '.join(each.name for each, _ in of_task)}", sections, out))
     if open_it:
+        import webbrowser
+
         webbrowser.open(out.resolve().as_uri())
 
 

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from irrl.run_folder import read_rows
 from irrl.stats import bootstrap_interval
 
 MOST_METRICS = 60
@@ -59,10 +57,10 @@ def _series_as_json(series: Series, most: int) -> dict[str, list[Any]]:
     return {"at": series.at[kept].tolist(), "value": rounded(series.value[kept])}
 
 
-def read_series(folder: Path, unit: str, first: str) -> dict[str, Series]:
-    """The metrics of a run, `first` before the others; points that are not finite are left out."""
-    rows = {row[unit]: row for row in read_rows(folder / "metrics.jsonl") if isinstance(row.get(unit), int)}
-    rows = [rows[at] for at in sorted(rows)]
+def series_of(rows: Sequence[Mapping[str, Any]], unit: str, first: str) -> dict[str, Series]:
+    """The metrics of a run by its rows, `first` before the others; points that are not finite are left out."""
+    last = {row[unit]: row for row in rows if isinstance(row.get(unit), int)}
+    rows = [last[at] for at in sorted(last)]
     names = dict.fromkeys([first, *(name for row in rows for name in row)])
     found = {}
     for name in [name for name in names if name not in ("step", unit)][:MOST_METRICS]:

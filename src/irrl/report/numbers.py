@@ -14,9 +14,9 @@ from irrl.comparison import Curve, Group, Row, compare, groups_of, published_cur
 from irrl.errors import UserError, one_line, printable, warn
 from irrl.figures import curve_colors, mix
 from irrl.references import resolve
-from irrl.report.curves import OTHER_POINTS, SCORE_POINTS, Bundle, Series, bundle, read_series, rounded
+from irrl.report.curves import OTHER_POINTS, SCORE_POINTS, Bundle, Series, bundle, rounded, series_of
 from irrl.report.text import bounded
-from irrl.run_folder import read_json
+from irrl.run_folder import read_json, read_rows
 from irrl.seeds import run_folders
 from irrl.task import Task
 
@@ -135,12 +135,18 @@ def read_section(section: Section) -> Chapter:
     folders = run_folders(section.runs)
     if len(folders) > MOST_RUNS:
         raise UserError(f"{len(folders)} runs of the task {task.name}; a report shows {MOST_RUNS} at most")
-    series = {folder: read_series(folder, task.progress.unit, task.score.metric) for folder in folders}
-    measured = [folder for folder in folders if task.score.metric in series[folder]]
+    unit, score = task.progress.unit, task.score.metric
+    series, scores = {}, {}
+    for folder in folders:  # one at a time: the rows of all of them together may take gigabytes
+        path = folder / "metrics.jsonl"
+        rows = read_rows(path)
+        series[folder] = series_of(rows, unit, score)
+        scores[path] = [{unit: row[unit], score: row[score]} for row in rows if unit in row and score in row]
+    measured = [folder for folder in folders if score in series[folder]]
     for folder in folders:
         if measured and folder not in measured:
             warn(f"{folder}: no {task.score.name} there yet; it is left out")
-    groups = groups_of(task, measured or folders)
+    groups = groups_of(task, measured or folders, read=scores.__getitem__)
     try:
         rows = compare(groups)
     except UserError:  # measured at no common epoch: each at its own end

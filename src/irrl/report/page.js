@@ -319,7 +319,7 @@
   let closed = [];
   addEventListener("beforeprint", () => {
     printing = true;
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed = [...document.querySelectorAll("details:not([open], .as-table)")];
     for (const each of closed) each.open = true;
     for (const each of charts) each.chart.resize({ width: 680, height: 380 });
     drawAll();

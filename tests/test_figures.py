@@ -4,12 +4,14 @@ import errno
 import os
 import subprocess
 import warnings
+from io import BytesIO
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
-from irrl.figures import FORMATS, drawable, write_figure
+from irrl.figures import FORMATS, drawable, small_picture, write_figure
 from irrl.films import write_gif, write_mp4
 
 ODD = "_a$b$ \udcff\n\x1b数"
@@ -59,3 +61,12 @@ def test_on_a_full_disk_the_old_file_stands(tmp_path, monkeypatch, suffix):
     assert [each.name for each in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"old"
     write(path)
     assert len(path.read_bytes()) > 100
+
+
+def test_a_small_picture_is_small_whatever_is_on_it():
+    figure = Figure(figsize=(4, 2))
+    figure.figimage(np.random.default_rng(0).random((200, 400)))
+    picture = small_picture(figure, "noise", most=3_000)
+    assert len(picture.webp) <= 3_000 and picture.text == "noise"
+    assert Image.open(BytesIO(picture.webp)).size == picture.size
+    assert small_picture(Figure(figsize=(4, 2)), "nothing").size == (384, 192)

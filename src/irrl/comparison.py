@@ -53,6 +53,8 @@ class Group:
     at: Int[np.ndarray, " points"]
     """epochs or iterations at which every seed was measured: they end with the shortest run"""
     scores: Float[np.ndarray, "seeds points"]
+    folders: tuple[Path, ...] = ()
+    """of the runs, in the order of the seeds"""
 
     @property
     def curve_name(self) -> str:
@@ -82,12 +84,18 @@ class Row:
     """when the interquartile mean first reached each of the task's goals"""
 
 
-def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> list[Group]:
+def groups_of(
+    task: Task,
+    paths: Sequence[Path],
+    metric: str | None = None,
+    read: Callable[[Path], list[dict[str, Any]]] = read_rows,
+) -> list[Group]:
     """Group runs by their settings, in the order in which they are given.
 
     Args:
         paths: folders of runs, or of several seeds.
         metric: by which they are compared, as rows name it; None: the task's score.
+        read: a metrics file -> its rows, for who has read them already.
 
     Raises:
         UserError: a path holds no run of this task, or one without the metric yet; two runs of a group have the same
@@ -108,7 +116,7 @@ def groups_of(task: Task, paths: Sequence[Path], metric: str | None = None) -> l
         seeds[seed] = folder
     labels = _labels(task, [settings for settings, _ in members])
     return [
-        _group(task, metric or task.score.metric, settings, label, seeds)
+        _group(task, metric or task.score.metric, settings, label, seeds, read)
         for (settings, seeds), label in zip(members, labels, strict=True)
     ]
 
@@ -231,10 +239,17 @@ def _labels(task: Task, groups: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folders: dict[int, Path]) -> Group:
+def _group(
+    task: Task,
+    metric: str,
+    settings: dict[str, Any],
+    label: str,
+    folders: dict[int, Path],
+    read: Callable[[Path], list[dict[str, Any]]],
+) -> Group:
     curves, unit = [], task.progress.unit
     for folder in (folders[seed] for seed in sorted(folders)):
-        rows = read_rows(folder / "metrics.jsonl")
+        rows = read(folder / "metrics.jsonl")
         measured = (row for row in rows if isinstance(row.get(metric), float | int) and unit in row)
         curves.append({row[unit]: row[metric] for row in measured})
         if not curves[-1]:
@@ -243,7 +258,8 @@ def _group(task: Task, metric: str, settings: dict[str, Any], label: str, folder
     if not common:
         raise UserError(f"{label}: its seeds have no {unit} in common at which all of them were measured")
     scores = np.array([[float(curve[at]) for at in common] for curve in curves])
-    return Group(task, settings, label, tuple(sorted(folders)), np.array(common), scores)
+    seeds = tuple(sorted(folders))
+    return Group(task, settings, label, seeds, np.array(common), scores, tuple(folders[seed] for seed in seeds))
 
 
 def _last_in_common(groups: Sequence[Group]) -> int:

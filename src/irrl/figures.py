@@ -1,14 +1,17 @@
-"""Learning curves of runs, with the paper's behind them."""
+"""Learning curves of runs, with the paper's behind them; and pictures small enough for a report."""
 
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from PIL import Image
 
 from irrl.comparison import Curve, Group
 from irrl.errors import UserError
@@ -35,6 +38,35 @@ MANY = 10_000
 
 STYLES = (("-", 0), ("-.", 0.4), (":", 0.25))
 """Line style and paleness, in turns, of groups with the same reward."""
+
+
+QUALITIES = (85, 70, 55, 40, 25, 10)
+"""Of WebP, tried in turn until a picture is small enough."""
+
+
+class Picture(NamedTuple):
+    """A picture that a report holds."""
+
+    webp: bytes
+    size: tuple[int, int]
+    """width and height, pixels"""
+    text: str
+    """what is to be seen there, for whoever cannot see it"""
+
+
+def small_picture(figure: Figure, text: str, *, dpi: int = 96, most: int = 14_000) -> Picture:
+    """A figure as a WebP picture of about `most` bytes at most: the coarser, the more there is in it."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    while True:
+        for quality in QUALITIES:
+            content = BytesIO()
+            drawn.save(content, "WEBP", quality=quality, method=6)
+            if content.tell() <= most:
+                return Picture(content.getvalue(), drawn.size, text)
+        drawn = drawn.resize((max(1, drawn.width * 2 // 3), max(1, drawn.height * 2 // 3)))
 
 
 def check_picture(out: Path) -> None:
@@ -75,7 +107,7 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     score = task.score
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    colors = _colors([*paper, *(group.curve_name for group in groups)])
+    colors = curve_colors([*paper, *(group.curve_name for group in groups)])
     for name, curve in paper.items():
         axes.plot(
             curve.at, score.scale * curve.score, "--o", color=colors[name], markersize=3, linewidth=1, alpha=0.7,
@@ -85,7 +117,7 @@ def learning_curves(groups: Sequence[Group], paper: dict[str, Curve]) -> Figure:
     for group in groups:
         variant = drawn[group.curve_name] = drawn.get(group.curve_name, -1) + 1
         style, paleness = STYLES[variant % len(STYLES)]
-        color = _mix(colors[group.curve_name], "white", paleness)
+        color = mix(colors[group.curve_name], "white", paleness)
         seeds = f"seed {group.seeds[0]}" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
         label = drawable(f"{group.label} ({seeds})")
         axes.plot(
@@ -118,11 +150,11 @@ def colors_of(rewards: Sequence[str]) -> dict[str, str]:
     return {reward: colors[reward] for reward in rewards}
 
 
-def _colors(curve_names: Sequence[str]) -> dict[str, str]:
+def curve_colors(curve_names: Sequence[str]) -> dict[str, str]:
     """A colour a reward; with `+hacking` it is darker."""
     colors = colors_of([name.removesuffix("+hacking") for name in curve_names])
     return {
-        name: _mix(colors[name.removesuffix("+hacking")], "black", 0.45 * name.endswith("+hacking"))
+        name: mix(colors[name.removesuffix("+hacking")], "black", 0.45 * name.endswith("+hacking"))
         for name in curve_names
     }
 
@@ -133,6 +165,7 @@ def _end(groups: Sequence[Group], paper: dict[str, Curve]) -> int:
     return min((int(at) for curve in paper.values() for at in curve.at if at > last), default=last)
 
 
-def _mix(color: str, other: str, share: float | int) -> str:
+def mix(color: str, other: str, share: float | int) -> str:
+    """`color` with a share of `other` in it."""
     red, green, blue = ((1 - share) * a + share * b for a, b in zip(to_rgb(color), to_rgb(other), strict=True))
     return to_hex((red, green, blue))

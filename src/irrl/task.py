@@ -141,6 +141,10 @@ class Task:
     """(path, out, **options) -> the files drawn"""
     draw_options: type | None = None
     """a frozen dataclass of what `draw` can be told"""
+    sample: str | None = None
+    """(checkpoint file) -> a small `figures.Picture` of what the agent does there: a report has one for each of some"""
+    overview: str | None = None
+    """(runs' folders) -> a small `figures.Picture` of what their metrics say beside the curves: noise; None: nothing"""
     commands: str | None = None
     """App -> None: adds what only this task can do"""
     extra: tuple[str, str] | None = None

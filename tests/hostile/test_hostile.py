@@ -80,6 +80,7 @@ def test_run_folders(place, task):
                 train_words(task, place, run, budget=3),
                 [task, "compare", run, place / task],
                 [task, "figure", *["ram"] * (task == "digits"), run, "--out", folder / f"{number}.png"],
+                ["report", run, "--out", folder / f"{number}.html"],
             ]
             if task == "skills":
                 choices += [["skills", "occupancy", run], ["skills", "noise", run, "--out", folder / f"{number}.png"]]

@@ -23,7 +23,7 @@ FLOORS = [
     IDEAS.split(),
     SHARED.split(),
     ["digits", "skills", "counting"],
-    ["training"],
+    ["training", "report"],
     ["studies"],
     ["cli"],
     ["__init__", "__main__"],

@@ -92,6 +92,7 @@ def commands(folder, *, film):
     yield "skills", "test", folder / "skills"
     yield "skills", "occupancy", folder / "skills", "--out", folder / "maps"
     yield "skills", "noise", folder / "skills", "--out", folder / "noise.png"
+    yield "report", *(folder / task for task in TASKS), "--out", folder / "report.html"
 
 
 TASKS = ("digits", "counting", "skills")

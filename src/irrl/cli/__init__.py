@@ -22,7 +22,15 @@ app = App(
     help_flags=HELP_FLAGS,
     help_epilogue=epilogue("skills train --preset demo --out runs/demo"),
 )
+app.command(
+    "irrl.cli.reporting:report_command",
+    name="report",
+    help="Make a page of runs of any task: one HTML file.",
+    help_epilogue=epilogue("report runs/demo --open"),
+)
 for _name in registered():
+    if _name in app:  # a package cannot take the name of a command of ours
+        continue
     # What comes with irrl is quick to import; what others wrote is not imported for its help.
     _help = find(_name).help if _name in BUILT_IN else "A task of an installed package."
     app.command(f"irrl.cli.tasks:{_name}", name=_name, help=_help)

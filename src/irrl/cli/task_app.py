@@ -34,7 +34,7 @@ def app_of(task: Task, called: str | None = None) -> App:
     training = f"{called} train"
     example = epilogue(f"{training} --preset demo --out runs/demo", more=training if task.common is not None else "")
     app = App(name=task.name, help=task.help, help_flags=HELP_FLAGS, help_epilogue=example)
-    app.command(_train(task), name="train", help_epilogue=example)
+    app.command(_train(task, called), name="train", help_epilogue=example)
     app.command(_test(task), name="test", help_epilogue=epilogue(f"{called} test runs/demo"))
     if task.draw is not None:
         app.command(_draw(task), name="draw", help_epilogue=epilogue(f"{called} draw runs/demo"))
@@ -52,7 +52,7 @@ def app_of(task: Task, called: str | None = None) -> App:
     return app
 
 
-def _train(task: Task) -> Callable[..., int]:
+def _train(task: Task, called: str) -> Callable[..., int]:
     presets = f"A full set of settings, which the flags below override: {', '.join(task.presets)}."
 
     headings = Headings(defaults_of(task), order_of(task))
@@ -73,7 +73,7 @@ def _train(task: Task) -> Callable[..., int]:
         for name, needed in task.idle(vars(first)).items():
             if name in settings:
                 raise UserError(f"`{name}={settings[name]}` does nothing without {needed}")
-        return Trainings(task, flags, first).train()
+        return Trainings(task, flags, first, called).train()
 
     return train_command
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from irrl.cli.settings import Whole
-from irrl.errors import UserError, complaint, say
+from irrl.errors import UserError, complaint, printable, say
 from irrl.extras import import_extra
 from irrl.plan import plan_of
 from irrl.registry import part_of
@@ -63,18 +63,19 @@ def prepare(task: Task, threads: int | None) -> None:
 class Trainings:
     """The runs that one command trains: one setting, seed by seed."""
 
-    def __init__(self, task: Task, flags: TrainFlags, first: Any):
+    def __init__(self, task: Task, flags: TrainFlags, first: Any, called: str):
         """Find the runs' folders; nothing is written yet.
 
         Args:
             first: the config of the first seed.
+            called: how the user names the task.
 
         Raises:
             UserError: the folders are in use otherwise, or the flags do not go together.
         """
         folders = folders_of_seeds(flags.out, first.seed, flags.seeds)
         self._configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
-        self._task, self._flags, self._first = task, flags, first
+        self._task, self._flags, self._first, self._called = task, flags, first, called
         if flags.seeds > 1 and flags.resume not in ("auto", "never"):
             raise UserError(f"--resume {flags.resume} goes with a single seed: leave out --seeds")
         if flags.wandb and flags.seeds > 1 and task.threads_share == "seeds":
@@ -98,7 +99,15 @@ class Trainings:
             self._check(folder)
         for note in task.notes(self._first):
             print(f"note: {complaint(note)}", file=sys.stderr)
-        return self._in_turn() if task.threads_share == "batch" else self._side_by_side()
+        status = self._in_turn() if task.threads_share == "batch" else self._side_by_side()
+        if status == 0:
+            self._tell_of_report()
+        return status
+
+    def _tell_of_report(self) -> None:
+        own = ["--task", self._called] if ":" in self._called else []
+        command = shlex.join(["irrl", "report", str(self._flags.out), *own, "--open"])
+        print(f"see it, as a page: {printable(command)}", file=sys.stderr)
 
     def _in_turn(self) -> int:
         from irrl.cli.progress import ProgressLines

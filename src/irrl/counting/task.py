@@ -114,5 +114,6 @@ TASK = Task(
     test_options=TestOptions,
     draw="irrl.counting.draw:draw",
     draw_options=DrawOptions,
+    sample="irrl.counting.sample:sample",
     commands="irrl.cli.counting:add_commands",
 )

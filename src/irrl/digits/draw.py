@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8, UInt16
+from jaxtyping import Array, Float, Int, UInt8, UInt16
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -131,15 +131,21 @@ def look(
     """Let the agent look at each canvas; `seed` draws the first glimpses. A label is None where nobody knows it."""
     config = agent.config
     log_probs, gazes, used = agent.predict(images, seed=seed)
-    pooled = pyramid(jnp.asarray(images), scales=config.scales)
-    see = partial(glimpses, pooled, patch=config.patch)
-    features = np.asarray(jax.jit(jax.vmap(see, in_axes=1, out_axes=1))(gazes))
+    features = np.asarray(_seen(jnp.asarray(images), gazes, scales=config.scales, patch=config.patch))
     seen = features.reshape(*gazes.shape[:2], config.scales, config.patch, config.patch) * PIXEL_STD + PIXEL_MEAN
     gazed = zip(images, labels, np.exp(log_probs), gazes, seen, used, strict=True)
     return [
         Case(image, label, chances, squares(gaze[:taken], config), views[:taken])
         for image, label, chances, gaze, views, taken in gazed
     ]
+
+
+@partial(jax.jit, static_argnames=("scales", "patch"))
+def _seen(
+    images: UInt16[Array, "images canvas canvas"], gazes: Float[Array, "images glimpses 2"], *, scales: int, patch: int
+) -> Float[Array, "images glimpses features"]:
+    see = partial(glimpses, pyramid(images, scales=scales), patch=patch)
+    return jax.vmap(see, in_axes=1, out_axes=1)(gazes)
 
 
 def squares(locations: Float[np.ndarray, "glimpses 2"], config: Config) -> Int[np.ndarray, "glimpses scales 3"]:

@@ -112,6 +112,13 @@ def canvases_for_testing(config: CanvasConfig, mnist: Mnist | None = None) -> Ca
     return cluttered(mnist.test_images, mnist.test_labels, config.test_size, rng, **_clutter(config))
 
 
+def like_test_canvases(config: CanvasConfig, count: int) -> Canvases:
+    """A few canvases like those for testing, the same for every seed; to draw the published ones takes seconds."""
+    mnist = mnist_of(config)
+    rng = keys.generator(TEST_SEED, "test canvases")
+    return cluttered(mnist.test_images, mnist.test_labels, count, rng, **_clutter(config))
+
+
 def canvases_for(config: Config, trained_on: str, split: Split, folder: Path | None = None) -> Canvases:
     """The canvases that an agent is measured on.
 

@@ -84,5 +84,6 @@ TASK = Task(
     test_options=TestOptions,
     draw="irrl.digits.draw:draw",
     draw_options=DrawOptions,
+    sample="irrl.digits.sample:sample",
     commands="irrl.cli.digits:add_commands",
 )

@@ -9,12 +9,27 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, SymmetricalLogLocator
 
 from irrl import rewards
 from irrl.comparison import Group, groups_of
-from irrl.figures import colors_of, drawable
+from irrl.errors import UserError
+from irrl.figures import Picture, colors_of, drawable, small_picture
 from irrl.skills.evaluate import NOISE_REWARDS
 from irrl.skills.task import TASK
 
+MOST_ROWS = 4
+"""Of an overview in a report."""
+
 DRAWN = ("linear", *(name for name in NOISE_REWARDS if name != "linear"))
 """From the bottom up."""
+
+
+def overview(runs: Sequence[Path]) -> Picture | None:
+    """`noise_figure` for a report: of the first groups of runs; None where a run measured no noise."""
+    try:
+        kept = [folder for group in groups_of(TASK, runs, "delta_bias")[:MOST_ROWS] for folder in group.folders]
+        figure = noise_figure(kept)
+    except UserError:  # runs of irrl 0.1 did not measure it
+        return None
+    said = "Noise of the discriminator and of each reward along training: its mean, and its standard deviation."
+    return small_picture(figure, said, dpi=80, most=60_000)
 
 
 def noise_figure(runs: Sequence[Path]) -> Figure:

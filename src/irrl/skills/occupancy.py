@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from irrl.errors import UserError
-from irrl.figures import drawable, write_picture
+from irrl.figures import Picture, drawable, small_picture, write_picture
 from irrl.files import check_folder
 from irrl.films import write_mp4
 from irrl.loading import figures_folder, read_agent
@@ -64,6 +64,22 @@ def draw(path: Path, out: Path | None, *, iteration: int | None = None) -> list[
     return written
 
 
+def sample(path: Path) -> Picture:
+    """For reports: which skill of a checkpoint file's agent ends where, and how often each place is visited.
+
+    Raises:
+        UserError: it is no good checkpoint of this task.
+    """
+    stage = read_agent(path, restored_agent)
+    figure = Figure(figsize=(8.2, 4.5), layout="constrained")
+    skills, visits = figure.subplots(1, 2)
+    found = _draw_skills(skills, stage)
+    skills.set_title(f"where skills end: {found}", fontsize=9)
+    _map(visits, stage.rooms, np.mean([now.mean(axis=0) for now in walk(stage.policy, EPSILON)], axis=0))
+    visits.set_title("occupancy, all steps", fontsize=9)
+    return small_picture(figure, f"After {stage.iteration:,} iterations: {found}. Numbers: the skills that end there.")
+
+
 def _frame(stage: Agent) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -95,20 +111,25 @@ def _map(axes: Axes, rooms: FourRooms, values: Float[np.ndarray, " states"]) -> 
 
 def _skills_figure(stage: Agent) -> Figure:
     """The number of each skill, where its greedy episode ends; a cell is the lighter, the surer its skills are told."""
-    policy, config, rooms, iteration = stage.policy, stage.config, stage.rooms, stage.iteration
-    ends = last_occupancy(policy, 0.0).argmax(-1)
-    told = np.exp(policy.log_probs[ends, np.arange(config.skills)])
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(rooms.picture(np.ones(len(rooms.cells), int), wall=0), cmap="gray", vmin=-0.35, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    effective = effective_skills(policy, np.arange(config.skills), ends)
+    found = _draw_skills(axes, stage)
     axes.set_title(
-        f"{drawable(label(config.reward))}, seed {config.seed}, iteration {iteration:,}: "
-        f"{effective:.1f} effective skills, {len(np.unique(ends))} last states\n"
+        f"{drawable(label(stage.config.reward))}, seed {stage.config.seed}, iteration {stage.iteration:,}: {found}\n"
         "numbers: skills that end there; the lighter, the surer they are told; red: where all start",
         fontsize=10,
     )
+    return figure
+
+
+def _draw_skills(axes: Axes, stage: Agent) -> str:
+    """Draw them; how many they are, in words."""
+    policy, config, rooms = stage.policy, stage.config, stage.rooms
+    ends = last_occupancy(policy, 0.0).argmax(-1)
+    told = np.exp(policy.log_probs[ends, np.arange(config.skills)])
+    axes.imshow(rooms.picture(np.ones(len(rooms.cells), int), wall=0), cmap="gray", vmin=-0.35, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    effective = effective_skills(policy, np.arange(config.skills), ends)
     for state in np.unique(ends):
         row, column = rooms.cells[state].tolist()
         skills = np.flatnonzero(ends == state)
@@ -118,7 +139,7 @@ def _skills_figure(stage: Agent) -> Figure:
         axes.text(column, row, _names(skills), ha="center", va="center", fontsize=6, color=ink)
     row, column = rooms.cells[0].tolist()
     axes.add_patch(_square(row, column, "none", edge="red"))
-    return figure
+    return f"{effective:.1f} effective skills, {len(np.unique(ends))} last states"
 
 
 def _square(row: int, column: int, color: Any, edge: str = "none"):

@@ -60,6 +60,8 @@ TASK = Task(
     test="irrl.skills.testing:test",
     draw="irrl.skills.occupancy:draw",
     draw_options=DrawOptions,
+    sample="irrl.skills.occupancy:sample",
+    overview="irrl.skills.noise:overview",
     commands="irrl.cli.skills:add_commands",
     extra=("numba", "skills"),
 )

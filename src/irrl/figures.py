@@ -1,4 +1,4 @@
-"""Learning curves of runs, with the paper's behind them; and pictures small enough for a report."""
+"""Pictures: learning curves of runs over the published ones, and small ones for a report."""
 
 from collections.abc import Sequence
 from io import BytesIO

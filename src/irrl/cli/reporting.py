@@ -27,7 +27,7 @@ def report_command(
     """Make a page of runs: compared, along training, at work; or give back the numbers in one.
 
     Args:
-        runs: folders of runs, or of several seeds; runs of one task are one section.
+        runs: folders of runs, or of several seeds; runs of one task are one section. Or a study, by its name or file.
         out: the page, report.html by default; with --extract a JSON file, by default standard output.
         open_it: show it in the browser.
         extract_from: a page, whose numbers are given back as JSON.
@@ -39,18 +39,33 @@ def report_command(
         _extract(extract_from, out)
         return
     if not runs:
-        raise UserError("report: give RUNS, folders of runs or of several seeds")
+        raise UserError("report: give RUNS, folders of runs or of several seeds, or a study")
+    if len(runs) == 1 and not runs[0].is_dir() and _is_study(str(runs[0])):
+        from irrl.cli.studies import Which, report_command
+
+        return report_command(str(runs[0]), which=Which(), page=out, open_it=open_it)
     from irrl.report.document import Section, check_report, report
 
     out = out or Path("report.html")
     check_report(out)
     of_task = _by_task(runs, [find(name) for name in task])
     sections = [Section(each, folders) for each, folders in of_task]
-    say(report(f"Report: {', '.join(each.name for each, _ in of_task)}", sections, out))
+    show(report(f"Report: {', '.join(each.name for each, _ in of_task)}", sections, out), open_it=open_it)
+
+
+def show(page: Path, *, open_it: bool) -> None:
+    """Say where a page is, or show it in the browser, too."""
+    say(page)
     if open_it:
         import webbrowser
 
-        webbrowser.open(out.resolve().as_uri())
+        webbrowser.open(page.resolve().as_uri())
+
+
+def _is_study(name: str) -> bool:
+    from irrl.studies.study import built_in
+
+    return name.endswith(".toml") or name in built_in()
 
 
 def _extract(page: Path, out: Path | None) -> None:

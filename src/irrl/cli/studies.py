@@ -137,8 +137,10 @@ def run_command(
     if failures:
         print(f"{len(failures)} of {len(jobs)} runs were given up", file=sys.stderr)
         return 1
-    given = f" --out {shlex.quote(str(which.out))}" if which.out else ""
-    print(f"all {len(jobs)} runs are over; look at them with: irrl report {shlex.quote(name)}{given}", file=sys.stderr)
+    given = [name, *(["--out", str(which.out)] if which.out else []), *(f"--own={own}" for own in which.own)]
+    print(
+        f"all {len(jobs)} runs are over; see them: {shlex.join(['irrl', 'study', 'report', *given])}", file=sys.stderr
+    )
     return 0
 
 
@@ -195,6 +197,33 @@ def check_command(name: str, /, *, which: Which = Which(), as_json: Json = False
     else:
         _wide(table(findings, study.title))
     return int(any(finding.verdict != "as expected" for finding in findings))
+
+
+@app.command(name="report", help_epilogue=epilogue("study report demo --open"))
+def report_command(
+    name: str,
+    /,
+    *,
+    which: Which = Which(),
+    page: Path | None = None,
+    open_it: Annotated[bool, Parameter(name="--open", negative="")] = False,
+) -> None:
+    """Make a page of a study: its curves, tables, pictures, and where they come from.
+
+    Args:
+        name: of a study that comes with irrl, or the path of a file.
+        page: the HTML file; report.html among its runs by default.
+        open_it: show it in the browser.
+    """
+    from irrl.cli.reporting import show
+    from irrl.studies.reporting import report_of
+
+    written = report_of(_study(name, which), _jobs(_study(name, which), name, which), page or _page(name, which))
+    show(written, open_it=open_it)
+
+
+def _page(name: str, which: Which) -> Path:
+    return _out(name, which) / "report.html"
 
 
 @app.command(name="table", help_epilogue=epilogue("study table demo --write README.md"))

@@ -1,4 +1,4 @@
-"""What is shown and embedded is bounded, and JSON: run folders may be a stranger's."""
+"""Bounds of what a report shows: run folders may be a stranger's."""
 
 import math
 from typing import Any

@@ -28,7 +28,7 @@ def alone(tmp_path_factory):
 def test_a_study_learns_what_its_commands_do(alone, tmp_path):
     done = study(alone / "arms.toml", tmp_path, "run", "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert "all 6 runs are over; look at them with: irrl report" in done.stderr
+    assert "all 6 runs are over; see them, as a page: irrl study report" in done.stderr
     assert weights_of(tmp_path) == weights_of(alone / "out")
     assert metrics_of(tmp_path) == metrics_of(alone / "out")
     again = study(alone / "arms.toml", tmp_path, "run")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from irrl import distributed
 from irrl.errors import UserError
 from irrl.listeners import Listener
 from irrl.plan import plan_of
@@ -54,7 +55,8 @@ def train(
         raise UserError(
             f"the config of the task {known.name} is a {known.config.__name__}, not {type(chosen).__name__}"
         )
-    with MemoryRun() if out is None else DiskRun(Path(out), plan_of(known, chosen), resume=resume) as run:
+    own = MemoryRun() if out is None else DiskRun(Path(out), plan_of(known, chosen), resume=resume)
+    with distributed.together(), distributed.shared(own) as run:
         run.listeners.extend(listeners)
         with run.interruptible():
             return resolve(known.train)(chosen, run)

@@ -15,7 +15,7 @@ IDEAS = (
 )
 SHARED = (
     "actions checkpoint devices engine figures files films keys learning listeners loading plan provenance recurrent "
-    "run run_folder seeds side_by_side torch_file comparison environments"
+    "run run_folder distributed native_log seeds side_by_side torch_file comparison environments"
 )
 FLOORS = [
     IDEAS.split(),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+import irrl
+from irrl import distributed
 from irrl.cli.settings import Whole, command_to_go_on
 from irrl.errors import UserError, complaint, say
 from irrl.extras import import_extra
@@ -19,7 +21,7 @@ from irrl.task import Task, import_packages
 
 if TYPE_CHECKING:
     from irrl.listeners import Listener
-    from irrl.run import DiskRun
+    from irrl.run import Run
 
 
 @Parameter(name="*")
@@ -40,6 +42,35 @@ class TrainFlags:
     """write metrics for TensorBoard into the folder too"""
     wandb: Annotated[bool, Parameter(negative="")] = False
     """send metrics to Weights & Biases too (offline unless logged in)"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SharedTrainFlags(TrainFlags):
+    """Where and how to train, for tasks whose batches can be shared."""
+
+    distributed: Annotated[bool, Parameter(negative="")] = False
+    """train on several processes, each started with this command; Slurm and Open MPI say which is which"""
+    coordinator: str | None = None
+    """with --distributed: HOST:PORT of process 0, with a free port"""
+    processes: Whole | None = None
+    """with --distributed: how many processes there are"""
+    process: Whole | None = None
+    """with --distributed: which one this is, from 0; process 0 writes --out"""
+
+    def start(self) -> None:
+        """Meet the other processes, if any.
+
+        Raises:
+            UserError: the flags do not go together, or it is not known which process this is.
+        """
+        if self.distributed:
+            advice = f"; go on with: {command_to_go_on()}"
+            distributed.start(self.coordinator, self.processes, self.process, advice=advice)
+            return
+        for name in ("coordinator", "processes", "process"):
+            if getattr(self, name) is not None:
+                raise UserError(f"--{name} goes with --distributed")
 
 
 def prepare(task: Task, threads: int | None) -> None:
@@ -85,6 +116,22 @@ class Trainings:
         """
         task, flags = self._task, self._flags
         prepare(task, flags.threads)
+        if isinstance(flags, SharedTrainFlags):
+            flags.start()
+        with distributed.together():
+            return self._train()
+
+    def _train(self) -> int:
+        task, flags = self._task, self._flags
+        recorded = plan_of(task, self._first).identity["config"]
+        distributed.check_same({"task": task.name, "seeds": flags.seeds, "version": irrl.__version__} | recorded)
+        if distributed.is_first():
+            self._complain()
+        return self._in_turn() if task.threads_share == "batch" else self._side_by_side()
+
+    def _complain(self) -> None:
+        """Say what is wrong before anything is written."""
+        task, flags = self._task, self._flags
         if flags.tensorboard:
             import_extra("tensorboardX", "tensorboard")
         if flags.wandb:
@@ -96,7 +143,6 @@ class Trainings:
             self._check(folder)
         for note in task.notes(self._first):
             print(f"note: {complaint(note)}", file=sys.stderr)
-        return self._in_turn() if task.threads_share == "batch" else self._side_by_side()
 
     def _in_turn(self) -> int:
         from irrl.cli.progress import ProgressLines
@@ -104,11 +150,11 @@ class Trainings:
         train, stopped = resolve(self._task.train), False
         for folder, config in self._configs.items():
             if not stopped and not self._over(folder):
-                if self._flags.seeds > 1:
+                if self._flags.seeds > 1 and distributed.is_first():
                     print(f"seed {config.seed}: {folder}", file=sys.stderr)
                 with self._run(folder, ProgressLines()) as run, run.interruptible():
                     train(config, run)
-                    stopped = run.stop_requested
+                    stopped = not run.next_look(1)
             if not self._over(folder):
                 return self._stopped()
             self._say_result(folder)
@@ -150,13 +196,16 @@ class Trainings:
         return progress_of(folder, plan_of(self._task, self._configs[folder]))
 
     def _over(self, folder: Path) -> bool:
-        return self._reached(folder) >= getattr(self._configs[folder], self._task.progress.budget)
+        budget = getattr(self._configs[folder], self._task.progress.budget)
+        return distributed.decided(lambda: self._reached(folder) >= budget)
 
-    def _run(self, folder: Path, lines: Any) -> "DiskRun":
+    def _run(self, folder: Path, lines: Any) -> "Run":
         """The run there, heard by its progress line and by whom the flags name. It is opened by who trains."""
         from irrl.listeners import TensorBoardListener, WandbListener
-        from irrl.run import DiskRun
+        from irrl.run import DiskRun, MemoryRun
 
+        if not distributed.is_first():
+            return distributed.shared(MemoryRun())
         plan = plan_of(self._task, self._configs[folder])
         run = DiskRun(folder, plan, resume=self._flags.resume)
         config = self._configs[folder]
@@ -166,11 +215,13 @@ class Trainings:
             run.listeners.append(TensorBoardListener(folder))
         if self._flags.wandb:
             run.listeners.append(WandbListener(folder, dict(plan.config)))
-        return run
+        return distributed.shared(run)
 
     def _say_result(self, folder: Path) -> None:
         from irrl.run_folder import read_rows
 
+        if not distributed.is_first():
+            return
         score, unit = self._task.score, self._task.progress.unit
         rows = read_rows(folder / "metrics.jsonl")
         best = max((row[score.metric] for row in rows if score.metric in row), default=float("nan"))
@@ -178,7 +229,9 @@ class Trainings:
 
     def _stopped(self) -> int:
         """Tell the user how to go on; the exit status of a training that was stopped."""
-        saved = any((folder / "last.safetensors").exists() for folder in self._configs)
-        said = "stopped and saved" if saved else "stopped before there was anything to save"
+        said = "stopped"
+        if distributed.is_first():
+            saved = any((folder / "last.safetensors").exists() for folder in self._configs)
+            said += " and saved" if saved else " before there was anything to save"
         print(f"{said}; go on with: {command_to_go_on()}", file=sys.stderr)
         return 130

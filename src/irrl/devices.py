@@ -75,8 +75,8 @@ def shares(batch: int) -> int:
     count = mesh(batch).size
     if jax.process_count() > 1 and count < jax.device_count():
         raise UserError(
-            f"`batch={batch}` cannot be shared by {jax.device_count()} devices of {jax.process_count()} processes: each "
-            f"must have as many rows, {SMALLEST_SHARE} or more"
+            f"`batch={batch}` cannot be shared by the {jax.device_count()} devices of {jax.process_count()} processes: "
+            f"each must have as many rows, {SMALLEST_SHARE} or more"
         )
     return count
 

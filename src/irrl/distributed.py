@@ -10,10 +10,12 @@ import atexit
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,17 +115,20 @@ def start(
         f"irrl: another process of this training is gone; the last checkpoint stands{advice}",
         f"irrl: {launch.processes} processes did not come together{where} within {SECONDS_TO_MEET} seconds",
     )
+    patience = SECONDS_TO_MEET
+    if launch.coordinator is not None:
+        _meet(launch.coordinator, launch.processes, launch.process)
+        patience = SECONDS_OF_SILENCE  # they are all there
     with suppress(AttributeError):  # JAX would take SIGTERM, with which irrl saves and stops
         jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    told = coordinator is not None and processes is not None
     try:
         jax.distributed.initialize(
             launch.coordinator,
             launch.processes,
             launch.process,
-            cluster_detection_method="deactivate" if told else None,
-            initialization_timeout=SECONDS_TO_MEET - 5,  # JAX adds these
+            cluster_detection_method=None if processes is None else "deactivate",
+            initialization_timeout=patience - 5,  # JAX adds these
             heartbeat_timeout_seconds=SECONDS_OF_SILENCE,
             shutdown_timeout_seconds=SECONDS_TO_MEET,
         )
@@ -136,6 +141,60 @@ def start(
             raise UserError(
                 f"the processes have {', '.join(map(str, counts))} devices; each must have as many: see `threads`"
             )
+
+
+def _meet(coordinator: str, processes: int, process: int) -> None:
+    """Wait until all processes are there. JAX would do so, too, but where one is not, it aborts.
+
+    Raises:
+        UserError: which of them did not come.
+    """
+    host, port = coordinator.rsplit(":", 1)
+    end = time.monotonic() + SECONDS_TO_MEET
+    if process:
+        while True:
+            try:
+                with socket.create_connection((host.strip("[]"), int(port)), timeout=1) as connection:
+                    connection.sendall(bytes([process % 256, process // 256]))
+                    connection.settimeout(max(1, end - time.monotonic()))
+                    if connection.recv(1):
+                        return
+            except (OSError, OverflowError) as error:
+                problem = error
+            else:
+                problem = "process 0 went away"
+            if time.monotonic() > end:
+                raise UserError(
+                    f"`coordinator={coordinator}`: process 0 did not answer within {SECONDS_TO_MEET} seconds: {problem}"
+                )
+            time.sleep(0.2)
+    dual = socket.has_dualstack_ipv6()
+    with ExitStack() as held:
+        try:
+            family = socket.AF_INET6 if dual else socket.AF_INET
+            server = socket.create_server(("", int(port)), family=family, dualstack_ipv6=dual, backlog=processes)
+        except (OSError, OverflowError) as error:
+            raise UserError(f"`coordinator={coordinator}`: process 0 cannot listen there: {error}") from error
+        held.enter_context(server)
+        waiting: dict[int, socket.socket] = {}
+        while len(waiting) < processes - 1:
+            server.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                connection = held.enter_context(server.accept()[0])
+                connection.settimeout(1)
+                low, high = connection.recv(2)
+            except (OSError, ValueError):
+                if time.monotonic() > end:
+                    missing = ", ".join(str(each) for each in range(1, processes) if each not in waiting)
+                    raise UserError(
+                        f"of {processes} processes these did not come to {coordinator} within {SECONDS_TO_MEET} "
+                        f"seconds: {missing}"
+                    ) from None
+                continue
+            waiting[low + 256 * high] = connection
+        for connection in waiting.values():
+            with suppress(OSError):
+                connection.sendall(b"!")
 
 
 def is_first() -> bool:
@@ -152,7 +211,8 @@ def together() -> Iterator[None]:
         if _STARTED:
             if isinstance(error, ValueError | RuntimeError) and not isinstance(error, UserError):
                 _end_if_cut_off(str(error))
-            atexit.register(_leave, _status_of(error))
+            os.write(2, f"{native_log.LEAVES}\n".encode())
+            atexit.register(_leave_in_a_second, _status_of(error))
         raise
 
 
@@ -168,6 +228,12 @@ def _status_of(error: BaseException) -> int:
         return 130
     is_users = isinstance(error, UserError | OSError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
     return 2 if is_users else 1
+
+
+def _leave_in_a_second(status: int) -> None:
+    """What is wrong in all processes, each has then said itself, before it misses this one."""
+    time.sleep(1)
+    _leave(status)
 
 
 def _leave(status: int) -> None:
@@ -214,8 +280,8 @@ def _end_relay() -> None:
             relay.wait(2)
 
 
-def _gathered(mine: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "processes *shape"]:
-    """Every process's array."""
+def _gathered(mine: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "processes ..."]:
+    """Every process's array, all of one shape."""
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, *mine.shape)

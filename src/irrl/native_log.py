@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 GONE = "irrl: another process is gone"
 """What the process itself writes when it finds out first."""
 
+LEAVES = "irrl: this process leaves"
+"""What it writes when it has said itself why it ends: nothing that comes after is to be seen."""
+
 _MESSAGE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ (\S+)\.(?:cc|h):\d+\] (.*)")
 """The first line of a message of JAX's compiled part: in which file it arose, and what it says."""
 
@@ -27,6 +30,8 @@ def relayed(lines: Iterable[str], gone: str, nobody: str) -> Iterator[str]:
     """
     drops = False
     for line in lines:
+        if line.startswith(LEAVES):
+            return
         found = _MESSAGE.match(line)
         if line.startswith(GONE) or (found and found[2].startswith("Polled an error")):
             yield gone

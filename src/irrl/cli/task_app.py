@@ -9,7 +9,7 @@ from cyclopts import App, CommandCollisionError, Parameter
 
 from irrl.cli.helping import HELP_FLAGS, WHERE, Headings, defaults_of, epilogue, heading_of, order_of
 from irrl.cli.settings import Whole, leave_out, settings_of
-from irrl.cli.training import SharedTrainFlags, TrainFlags, Trainings, prepare
+from irrl.cli.training import Sharing, TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
 from irrl.references import resolve
 from irrl.settings import preset_of
@@ -58,7 +58,6 @@ def _train(task: Task) -> Callable[..., int]:
 
     headings = Headings(defaults_of(task), order_of(task))
     where = headings[WHERE]
-    flags_of_task = SharedTrainFlags if task.threads_share == "batch" else TrainFlags
 
     @settings_of(
         task.config, aliases={task.progress.budget: "--budget"}, group=lambda name: headings[heading_of(task, name)]
@@ -66,7 +65,8 @@ def _train(task: Task) -> Callable[..., int]:
     def train_command(
         *,
         preset_name: Annotated[str, Parameter(name="--preset", help=presets, group=where)] = task.preset,
-        flags: Annotated[flags_of_task, Parameter(name="*", group=where)],
+        flags: Annotated[TrainFlags, Parameter(name="*", group=where)],
+        sharing: Annotated[Sharing | None, Parameter(name="*", group=where)] = None,
         **settings: Any,
     ) -> int:
         """Train an agent for each seed. Stopped or killed, the same command goes on where it was."""
@@ -75,9 +75,9 @@ def _train(task: Task) -> Callable[..., int]:
         for name, needed in task.idle(vars(first)).items():
             if name in settings:
                 raise UserError(f"`{name}={settings[name]}` does nothing without {needed}")
-        return Trainings(task, flags, first).train()
+        return Trainings(task, flags, first, sharing).train()
 
-    return train_command
+    return train_command if task.threads_share == "batch" else leave_out("sharing", train_command)
 
 
 def _test(task: Task) -> Callable[..., None]:

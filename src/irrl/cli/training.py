@@ -46,8 +46,8 @@ class TrainFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class SharedTrainFlags(TrainFlags):
-    """Where and how to train, for tasks whose batches can be shared."""
+class Sharing:
+    """With which other processes each batch is shared."""
 
     distributed: Annotated[bool, Parameter(negative="")] = False
     """train on several processes, each started with this command; Slurm and Open MPI say which is which"""
@@ -91,18 +91,19 @@ def prepare(task: Task, threads: int | None) -> None:
 class Trainings:
     """The runs that one command trains: one setting, seed by seed."""
 
-    def __init__(self, task: Task, flags: TrainFlags, first: Any):
+    def __init__(self, task: Task, flags: TrainFlags, first: Any, sharing: Sharing | None = None):
         """Find the runs' folders; nothing is written yet.
 
         Args:
             first: the config of the first seed.
+            sharing: with which other processes, if any.
 
         Raises:
             UserError: the folders are in use otherwise, or the flags do not go together.
         """
         folders = folders_of_seeds(flags.out, first.seed, flags.seeds)
         self._configs = {folder: dataclasses.replace(first, seed=seed) for seed, folder in folders.items()}
-        self._task, self._flags, self._first = task, flags, first
+        self._task, self._flags, self._first, self._sharing = task, flags, first, sharing
         if flags.seeds > 1 and flags.resume not in ("auto", "never"):
             raise UserError(f"--resume {flags.resume} goes with a single seed: leave out --seeds")
         if flags.wandb and flags.seeds > 1 and task.threads_share == "seeds":
@@ -116,8 +117,8 @@ class Trainings:
         """
         task, flags = self._task, self._flags
         prepare(task, flags.threads)
-        if isinstance(flags, SharedTrainFlags):
-            flags.start()
+        if self._sharing is not None:
+            self._sharing.start()
         with distributed.together():
             return self._train()
 

@@ -20,6 +20,9 @@ SLURM = {
     "SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[3-4]", "SLURM_NTASKS": "4", "SLURM_PROCID": "2",
     "SLURM_LOCALID": "0",
 }  # fmt: skip
+ROWS = 120
+"""Of trainings that are stopped or killed on their way."""
+
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "1"}
 
 
@@ -55,7 +58,7 @@ def test_what_the_user_says_counts_before_launchers():
 )
 def test_what_cannot_be_is_refused(given: Any, environ: dict[str, str], message: str):
     with pytest.raises(UserError, match=message):
-        launch_of(*given, environ)
+        launch_of(given[0], given[1], given[2], environ)
 
 
 def test_jax_knows_where_slurms_and_open_mpis_process_0_is(monkeypatch):
@@ -175,9 +178,6 @@ def undisturbed(folder):
     """What `ROWS` rows end with, learned by one process with two devices."""
     subprocess.run([*training(folder, "whole", rows=ROWS), "--threads", "2"], check=True, capture_output=True)
     return folder / "whole"
-
-
-ROWS = 1000
 
 
 @pytest.mark.slow

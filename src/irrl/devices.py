@@ -86,6 +86,15 @@ def is_mine(mesh: Mesh) -> bool:
     return bool(mesh.local_devices)
 
 
+def my_rows(mesh: Mesh, batch: int) -> slice | None:
+    """Which rows of a batch the devices of this process take (`my_share`); None: all, for no other process has any."""
+    mine = [device.process_index == jax.process_index() for device in mesh.devices.flat]
+    if all(mine):
+        return None
+    size = batch // mesh.size
+    return slice(mine.index(True) * size, (mine.index(True) + sum(mine)) * size)  # they stand process by process
+
+
 def whole(array: Array) -> Shaped[np.ndarray, "..."]:
     """An array of shares, of this process's devices and of others', on the host."""
     if array.is_fully_addressable:

@@ -265,6 +265,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
             before stands.
     """
+    run = run or MemoryRun()
+    run.threads = shares(config.batch)
     check_reward(config)
     source = source or Source(config)
     per_round = source.steps_per_round
@@ -277,6 +279,4 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         # The last round may be shorter, but it counts.
         keep_last=config.keep_steps > 0 and rounds * per_round % config.keep_steps == 0,
     )
-    run = run or MemoryRun()
-    run.threads = shares(config.batch)
     return Agent(config, learn(Training(config, source), schedule, run)[0].params)

@@ -240,6 +240,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
             checkpoint from before stands.
     """
+    run = run or MemoryRun()
+    run.threads = shares(config.batch)
     check_reward(config)
     source = source or Source(config)
     epoch = source.steps_per_epoch
@@ -251,7 +253,5 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         keep_every=config.keep_every * epoch,
         keep_first=config.keep_every > 0,
     )
-    run = run or MemoryRun()
-    run.threads = shares(config.batch)
     training = Training(config, source)
     return Agent(config, learn(training, schedule, run)[0].params, trained_on=training.notes.get("mnist", ""))

@@ -113,7 +113,7 @@ def training(folder, out, task="ram", rows=4):
     """A batch of 64: enough for two devices."""
     if task == "counting":
         return command(task, folder, folder / out, rows)
-    settings = SETTINGS | {"batch": 64} | (FASTER if task == "fast" else {"model": "dt-ram"})
+    settings = SETTINGS | {"batch": 64} | (FASTER if task == "fast" else {})
     words = [*flags_of(settings), "--mnist", folder / "mnist", "--epochs", rows, "--checkpoint-every", 2]
     return [str(word) for word in (sys.executable, "-m", "irrl", "digits", "train", *words, "--out", folder / out)]
 

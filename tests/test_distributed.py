@@ -211,8 +211,8 @@ def test_both_end_and_go_on_when_either_is_stopped_or_killed(folder, undisturbed
 
 @pytest.mark.slow
 def test_processes_with_other_settings_are_refused_in_one_line(folder):
-    found = ends(both(training(folder, "unlike"), of_one=["--reward-gradient", "leak"]))
-    line = "irrl: processes 0 and 1 were started with other settings: --reward-gradient: stop and leak\n"
+    found = ends(both(training(folder, "unlike"), of_one=["--reward-gradient", "stop"]))
+    line = "irrl: processes 0 and 1 were started with other settings: --reward-gradient: leak and stop\n"
     assert [(status, complaint) for status, _, complaint in found] == [(2, line), (2, line)]
     assert not (folder / "unlike").exists()
 

@@ -91,7 +91,7 @@ def test_alone_nothing_is_shared():
 
 def test_only_tasks_whose_batches_are_shared_have_the_flags():
     for task, there in (("digits", True), ("counting", True), ("skills", False)):
-        words = [sys.executable, "-m", "irrl", task, "train", "--help"]
+        words = [sys.executable, "-m", "irrl", task, "train", "--help-all"]
         shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         assert [flag in shown for flag in ("--distributed", "--coordinator")] == [there, there]
 

@@ -100,6 +100,15 @@ def load(path: Path) -> Checkpoint:
         return _decode(start + file.read(MOST_BYTES), header)
 
 
+def decode(content: bytes) -> Checkpoint:
+    """Read what `encode` gave, and verify it.
+
+    Raises:
+        CheckpointError: as for `load`.
+    """
+    return _decode(content, _header(content[: _header_end(content[:8], len(content))]))
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """The state in a checkpoint's header. Its arrays are not read, and so its checksum is not verified.
 

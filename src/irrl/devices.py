@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, Shaped
 
 from irrl import machine
 from irrl.errors import UserError
@@ -66,12 +66,52 @@ def mesh(batch: int) -> Mesh:
     return Mesh(np.array(available[:count]), (AXIS,))
 
 
+def shares(batch: int) -> int:
+    """How many devices share a batch; where several processes train together, all of theirs must.
+
+    Raises:
+        UserError: they do not.
+    """
+    count = mesh(batch).size
+    if jax.process_count() > 1 and count < jax.device_count():
+        raise UserError(
+            f"`batch={batch}` cannot be shared by the {jax.device_count()} devices of {jax.process_count()} processes: "
+            f"each must have as many rows, {SMALLEST_SHARE} or more"
+        )
+    return count
+
+
+def is_mine(mesh: Mesh) -> bool:
+    """Whether this process has a device of `mesh`: one that has none takes no part in what is computed there."""
+    return bool(mesh.local_devices)
+
+
+def my_rows(mesh: Mesh, batch: int) -> slice | None:
+    """Which rows of a batch the devices of this process take (`my_share`); None: all, for no other process has any."""
+    mine = [device.process_index == jax.process_index() for device in mesh.devices.flat]
+    if all(mine):
+        return None
+    size = batch // mesh.size
+    return slice(mine.index(True) * size, (mine.index(True) + sum(mine)) * size)  # they stand process by process
+
+
+def whole(array: Array) -> Shaped[np.ndarray, "..."]:
+    """An array of shares, of this process's devices and of others', on the host."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
 def on_every(mesh: Mesh, tree: Any) -> Any:
     """`tree` with each array whole on every device of `mesh`; on processor cores they share its memory."""
     sharding = NamedSharding(mesh, PartitionSpec())
 
     def place(array):
-        copies = [jax.device_put(array, device) for device in mesh.devices.flat]
+        if isinstance(array, jax.Array) and not array.is_fully_addressable:
+            array = array.addressable_data(0)  # whole on each device of this process, as on those of the others
+        copies = [jax.device_put(array, device) for device in mesh.local_devices]
         return jax.make_array_from_single_device_arrays(array.shape, sharding, copies)
 
     return jax.tree.map(place, tree)

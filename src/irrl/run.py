@@ -79,6 +79,10 @@ class Run(ABC):
     def stop_requested(self, asked: bool) -> None:
         self._stop_requested = asked
 
+    def next_look(self, steps: int) -> int:
+        """How many steps to take before the user is heard again: `steps`, or 0 if they asked to stop."""
+        return 0 if self.stop_requested else steps
+
     @abstractmethod
     def restore(self) -> Checkpoint | None:
         """Give the checkpoint to go on from, or None to start from scratch."""

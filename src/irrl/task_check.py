@@ -12,7 +12,7 @@ from irrl.task import Task
 
 FLAGS = frozenset(
     {"out", "preset", "seeds", "resume", "take_over", "threads", "tensorboard", "wandb", "json", "budget"}
-    | {"help", "help_all", "version"}
+    | {"help", "help_all", "version", "distributed", "coordinator", "processes", "process"}
 )
 """Flags of `train` for every task, and of every command: a setting of that name would never be heard of."""
 
@@ -22,7 +22,7 @@ ARGUMENTS = frozenset({"task", "config", "listeners", "preset_name", "flags"})
 TYPES = "int, float, bool, str, a Literal of texts, or irrl.reward_names.AnyReward"
 """Of a setting: a file holds it, a flag reads it."""
 
-REFERENCES = ("train", "agent", "published", "test", "draw", "commands")
+REFERENCES = ("train", "agent", "published", "test", "draw", "sample", "overview", "commands")
 """Fields of a `Task` that name what is imported when it is needed."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from irrl import distributed
 from irrl.errors import UserError
 from irrl.listeners import Listener
 from irrl.plan import plan_of
@@ -60,7 +61,8 @@ def train(
             f"the config of the task {known.name} is a {known.config.__name__}, not {type(chosen).__name__}"
         )
     plan = plan_of(known, chosen)
-    with MemoryRun() if out is None else DiskRun(Path(out), plan, resume=resume, take_over=take_over) as run:
+    own = MemoryRun() if out is None else DiskRun(Path(out), plan, resume=resume, take_over=take_over)
+    with distributed.together(), distributed.shared(own) as run:
         run.listeners.extend(listeners)
         with run.interruptible():
             return part_of(known, "train")(chosen, run)

@@ -340,3 +340,16 @@ def test_digits_gather_in_the_middle_as_spread_falls(placement, spread):
 
     np.testing.assert_array_equal(corners(spread=1.0), corners())
     np.testing.assert_array_equal(corners(spread=spread), np.rint(4 + spread * (corners() - 4)))
+
+
+def test_canvases_that_nobody_looks_at_stay_black():
+    mnist = load_mnist()
+    images, labels = mnist.train_images[:50], mnist.train_labels[:50]
+    everything, some = (
+        cluttered(images, labels, 300, np.random.default_rng(7), only=only) for only in (None, np.array([0, 3, 299]))
+    )
+    np.testing.assert_array_equal(some.labels, everything.labels)
+    painted = [0, 3, 299]
+    np.testing.assert_array_equal(some.images[painted], everything.images[painted])
+    assert everything.images.reshape(300, -1).any(axis=1).all()
+    assert not np.delete(some.images, painted, axis=0).any()

@@ -17,7 +17,7 @@ IDEAS = (
 )
 SHARED = (
     "actions checkpoint devices engine figures files films keys learning listeners loading locks plan provenance "
-    "recurrent run run_folder seeds side_by_side torch_file comparison environments"
+    "recurrent run run_folder distributed native_log seeds side_by_side torch_file comparison environments"
 )
 FLOORS = [
     IDEAS.split(),

@@ -27,6 +27,9 @@ HELP_FLAGS = ("--help", "-h", EVERY_FLAG)
 WHERE, LOGGING, OTHERS = "Where and how", "Logging", "Settings"
 """Headings that are not a task's own."""
 
+RARE = ("distributed", "coordinator", "processes", "process")
+"""Flags of `train` that are no settings, and that most users never need."""
+
 _TYPED: ContextVar[Sequence[str]] = ContextVar("typed", default=())
 
 
@@ -100,7 +103,9 @@ class Defaults:
             DefaultFormatter()(console, options, panel)
 
     def _is_shown(self, name: str, settings: Mapping[str, Any]) -> bool:
-        return EVERY_FLAG in _TYPED.get() or self._common is None or name not in settings or name in self._common
+        if EVERY_FLAG in _TYPED.get() or self._common is None:
+            return True
+        return name not in RARE and (name not in settings or name in self._common)
 
     def _with_default(self, entry: "HelpEntry", settings: Mapping[str, Any]) -> "HelpEntry":
         value = settings.get(_field(entry))

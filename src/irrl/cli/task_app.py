@@ -9,7 +9,7 @@ from cyclopts import App, CommandCollisionError, Parameter
 
 from irrl.cli.helping import HELP_FLAGS, WHERE, Headings, defaults_of, epilogue, heading_of, order_of
 from irrl.cli.settings import Whole, leave_out, settings_of
-from irrl.cli.training import TrainFlags, Trainings, prepare
+from irrl.cli.training import Sharing, TrainFlags, Trainings, prepare
 from irrl.errors import UserError, say
 from irrl.registry import part_of
 from irrl.task import Report, Task, preset
@@ -65,6 +65,7 @@ def _train(task: Task, called: str) -> Callable[..., int]:
         *,
         preset_name: Annotated[str, Parameter(name="--preset", help=presets, group=where)] = task.preset,
         flags: Annotated[TrainFlags, Parameter(name="*", group=where)],
+        sharing: Annotated[Sharing | None, Parameter(name="*", group=where)] = None,
         **settings: Any,
     ) -> int:
         """Train an agent for each seed. Stopped or killed, the same command goes on where it was."""
@@ -73,9 +74,9 @@ def _train(task: Task, called: str) -> Callable[..., int]:
         for name, needed in task.idle(vars(first)).items():
             if name in settings:
                 raise UserError(f"`{name}={settings[name]}` does nothing without {needed}")
-        return Trainings(task, flags, first, called).train()
+        return Trainings(task, flags, first, called, sharing).train()
 
-    return train_command
+    return train_command if task.threads_share == "batch" else leave_out("sharing", train_command)
 
 
 def _test(task: Task) -> Callable[..., None]:

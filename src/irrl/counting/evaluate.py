@@ -32,7 +32,7 @@ from irrl.counting.scene_config import KINDS, LEVELS, SceneConfig
 from irrl.counting.simulator import Simulator
 from irrl.counting.source import scenes_for_testing
 from irrl.counting.task import TASK
-from irrl.devices import AXIS, in_32_bits, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every, whole
 from irrl.errors import UserError
 from irrl.learning import check_answers, restored
 from irrl.loading import load_own
@@ -119,7 +119,7 @@ class Agent:
             tables = tables_of(self.config, scenes.take(np.resize(index, BATCH)))
             chance = None if key is None else jax.random.fold_in(key, first)
             outputs = _walk_batch(params, tables, self.config.program, chance)
-            parts.append([np.asarray(output)[: len(index)] for output in outputs])
+            parts.append([whole(output)[: len(index)] for output in outputs])
         found = Walks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
         check_answers(found.log_probs)
         return found

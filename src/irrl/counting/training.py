@@ -14,12 +14,12 @@ from irrl import checkpoint, keys, learning, rewards
 from irrl.checkpoint import Checkpoint
 from irrl.counting import render
 from irrl.counting.config import Config
-from irrl.counting.evaluate import Agent
+from irrl.counting.evaluate import BATCH, Agent
 from irrl.counting.jitter import jittered
 from irrl.counting.model import Rollout, Tables, chances, cost_of_choosing, draw, replay, rollout, tables_of, worth
 from irrl.counting.network import Params, calibrated, find, initial_params
 from irrl.counting.source import Round, Source
-from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
+from irrl.devices import AXIS, in_32_bits, is_mine, mesh, my_share, on_every, rows_at_once, shares, summed_over_parts
 from irrl.engine.loop import Learner, Pace, Schedule, learn
 from irrl.learning import check_finite, means, muon, step_size, zero_sums
 from irrl.run import MemoryRun, Run
@@ -242,7 +242,9 @@ class Training(Learner[TrainState]):
         return means(state.metrics) | speed, state._replace(metrics=empty)
 
     def evaluate(self, state: TrainState) -> dict[str, Any]:
-        """On the scenes that were held out."""
+        """On the scenes that were held out; nothing in a process that has no share in it."""
+        if not is_mine(mesh(BATCH)):
+            return {}
         found = Agent(self._config, state.params).count(self._source.validation)
         by_moves = {f"validation_accuracy/{moves}": share for moves, share in enumerate(found.by_moves)}
         return {"validation_accuracy": found.accuracy, "validation_moves": found.mean_moves} | by_moves
@@ -263,6 +265,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss or a weight became NaN or infinite; the last checkpoint from
             before stands.
     """
+    run = run or MemoryRun()
+    run.threads = shares(config.batch)
     check_reward(config)
     source = source or Source(config)
     per_round = source.steps_per_round
@@ -275,6 +279,4 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         # The last round may be shorter, but it counts.
         keep_last=config.keep_steps > 0 and rounds * per_round % config.keep_steps == 0,
     )
-    run = run or MemoryRun()
-    run.threads = mesh(config.batch).size
     return Agent(config, learn(Training(config, source), schedule, run)[0].params)

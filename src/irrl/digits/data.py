@@ -88,6 +88,10 @@ class Pieces(NamedTuple):
     """Left column of the square on its canvas; `y` is its top row."""
     y: Int[np.ndarray, "count pieces"]
 
+    def of(self, canvases: Int[np.ndarray, " some"]) -> "Pieces":
+        """Those of some canvases."""
+        return Pieces(self.source, self.size, *(each[canvases] for each in self[2:]))
+
 
 def load_mnist(folder: Path | None = None) -> Mnist:
     """Load MNIST: the packaged copy, or a folder of the user's own files in MNIST's idx format.
@@ -192,6 +196,7 @@ def cluttered(
     digits: int = 1,
     placement: Literal["uniform", "published"] = "uniform",
     spread: float = 1.0,
+    only: Int[np.ndarray, " painted"] | None = None,
 ) -> Canvases:
     """Make `count` random canvases of `canvas` x `canvas` pixels.
 
@@ -201,7 +206,7 @@ def cluttered(
     published, digits lie as in the published set: never at the right edge, and 28 of 60 at the bottom edge (canvas 60).
     With `spread` below 1 they lie nearer to the middle of their column: at that share of their distance, rounded.
     No distractors makes Translated MNIST. Digits are dealt from one shuffled pass over `images` after another, so that
-    each is used equally often.
+    each is used equally often. Where `only` names some canvases, all others stay black.
 
     The same `rng` state and arguments give the same canvases. Raises `UserError` for sizes that cannot be.
     """
@@ -240,7 +245,12 @@ def cluttered(
     size = min(distractor_size, side)  # without distractors the size need not fit the images
     cuts, places = side - size + 1, canvas - size + 1
     clutter = (draw(bound, distractors) for bound in (len(images), cuts, cuts, places, places))
-    painted = _paint(canvas, Pieces(images, size, *clutter), _whole(images, dealt, across, down))
+    pieces = Pieces(images, size, *clutter), _whole(images, dealt, across, down)
+    if only is None:
+        painted = _paint(canvas, *pieces)
+    else:
+        painted = np.zeros((count, canvas, canvas), np.uint16)
+        painted[only] = _paint(canvas, *(each.of(only) for each in pieces))
     return Canvases(painted, labels[dealt if digits > 1 else dealt[:, 0]].astype(np.int32))
 
 

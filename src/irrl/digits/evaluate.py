@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Integer, Key, UInt16
 
 from irrl import checkpoint, keys
 from irrl.checkpoint import Checkpoint
-from irrl.devices import AXIS, in_32_bits, mesh, on_every
+from irrl.devices import AXIS, in_32_bits, mesh, on_every, whole
 from irrl.digits.config import AgentConfig, Config
 from irrl.digits.data import Canvases
 from irrl.digits.episode import discriminator_log_probs, sample_noise
@@ -73,7 +73,7 @@ def predict(
         batch = canvases[start : start + BATCH]
         filled = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
         outputs = _predict_batch(params, filled, keys.key(seed, "evaluation", number), config)
-        parts.append([np.asarray(output)[: len(batch)] for output in outputs])
+        parts.append([whole(output)[: len(batch)] for output in outputs])
     found = Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     check_answers(found.log_probs)
     return found

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt16
+from jaxtyping import Array, Float, Int, Int32, UInt16
 
 from irrl import keys
-from irrl.devices import mesh, on_every
+from irrl.devices import mesh, my_rows, on_every
 from irrl.digits.config import CanvasConfig, Config
 from irrl.digits.data import CLASSES, Canvases, Mnist, cluttered, is_of_mnists_size, load_mnist, published
 from irrl.errors import warn
@@ -60,34 +60,34 @@ class Source:
 
     def epoch(self, number: int) -> Epoch:
         """The canvases of epoch `number`, from 1, in the order drawn for it."""
-        batch, steps = self.config.batch, self.steps_per_epoch
+        order = self._order(number)
+        weights = (np.arange(order.size) < self.size).astype(np.float32).reshape(order.shape)
+        canvases, labels = on_every(self._mesh, self._fresh(number)) if self.config.is_fresh else self._on_devices
+        return Epoch(canvases, labels, *on_every(self._mesh, (order, weights)))
+
+    def _order(self, number: int) -> Int32[np.ndarray, "steps batch"]:
         shuffled = keys.generator(self.config.seed, "order", number).permutation(self.size)
-        if self.config.is_fresh:
-            fresh = self._fresh(number)
-            canvases, labels = on_every(self._mesh, fresh)
-        else:
-            canvases, labels = self._on_devices
-            shuffled = self._rows[shuffled]
-        order = np.zeros(steps * batch, np.int32)
-        order[: self.size] = shuffled
-        weights = (np.arange(steps * batch) < self.size).astype(np.float32)
-        rows = order.reshape(steps, batch), weights.reshape(steps, batch)
-        return Epoch(canvases, labels, *on_every(self._mesh, rows))
+        order = np.zeros(self.steps_per_epoch * self.config.batch, np.int32)
+        order[: self.size] = shuffled if self.config.is_fresh else self._rows[shuffled]
+        return order.reshape(-1, self.config.batch)
 
     def _split(self, count: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
         shuffled = keys.generator(self.config.seed, "split").permutation(count)
         held_out = max(1, round(0.1 * count))  # a folder of few digits must work too
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
 
-    def _draw(self, digits: Int[np.ndarray, " digits"], count: int, epoch: int, spread: float = 1.0) -> Canvases:
+    def _draw(self, digits: Int[np.ndarray, " digits"], count: int, epoch: int, **how: Any) -> Canvases:
         """`count` canvases that show only the training digits with the given indices."""
         images, labels = self.mnist.train_images[digits], self.mnist.train_labels[digits]
         rng = keys.generator(self.config.seed, "canvases", epoch)
-        return cluttered(images, labels, count, rng, **_clutter(self.config), spread=spread)
+        return cluttered(images, labels, count, rng, **_clutter(self.config), **how)
 
     def _draw_epoch(self, number: int) -> Canvases:
         spread = min(1.0, (number - 1) / self.config.spread_epochs) if self.config.spread_epochs else 1.0
-        return self._draw(self._digits, self.size, number, spread)
+        mine = my_rows(self._mesh, self.config.batch)
+        # No device of this process will look at the others.
+        only = None if mine is None else np.unique(self._order(number)[:, mine])
+        return self._draw(self._digits, self.size, number, spread=spread, only=only)
 
     def _fresh(self, number: int) -> Canvases:
         """This epoch's canvases; the next epoch's are prepared meanwhile: the host is idle while a device trains."""

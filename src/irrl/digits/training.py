@@ -12,11 +12,11 @@ from jaxtyping import Array, Int, Key
 
 from irrl import checkpoint, keys, learning
 from irrl.checkpoint import Checkpoint
-from irrl.devices import AXIS, in_32_bits, mesh, my_share, on_every, rows_at_once, summed_over_parts
+from irrl.devices import AXIS, in_32_bits, is_mine, mesh, my_share, on_every, rows_at_once, shares, summed_over_parts
 from irrl.digits.config import AgentConfig, Config, TrainingConfig
 from irrl.digits.data import CLASSES
 from irrl.digits.episode import Metrics, sample_noise
-from irrl.digits.evaluate import Agent, load_agent
+from irrl.digits.evaluate import BATCH, Agent, load_agent
 from irrl.digits.networks import Params, initial_params, judge, network_of
 from irrl.digits.source import Epoch, Source, warn_of_prior
 from irrl.engine.loop import Learner, Pace, Schedule, learn
@@ -215,7 +215,9 @@ class Training(Learner[TrainState]):
         return epochs * self._source.size + batches * self._config.batch
 
     def evaluate(self, state: TrainState) -> dict[str, Any]:
-        """On the canvases that were held out."""
+        """On the canvases that were held out; nothing in a process that has no share in it."""
+        if not is_mine(mesh(BATCH)):
+            return {}
         agent = Agent(self._config, state.params)
         return {"validation_accuracy": agent.accuracy(self._source.validation, seed=self._config.seed)}
 
@@ -238,6 +240,8 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         UserError: the reward cannot be used, or the loss, a reward or a weight became NaN or infinite; the last
             checkpoint from before stands.
     """
+    run = run or MemoryRun()
+    run.threads = shares(config.batch)
     check_reward(config)
     source = source or Source(config)
     epoch = source.steps_per_epoch
@@ -249,7 +253,5 @@ def train(config: Config, run: Run | None = None, source: Source | None = None) 
         keep_every=config.keep_every * epoch,
         keep_first=config.keep_every > 0,
     )
-    run = run or MemoryRun()
-    run.threads = mesh(config.batch).size
     training = Training(config, source)
     return Agent(config, learn(training, schedule, run)[0].params, trained_on=training.notes.get("mnist", ""))

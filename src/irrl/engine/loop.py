@@ -134,7 +134,7 @@ def learn(learner: Learner[State], schedule: Schedule, run: Run) -> tuple[State,
         save(keep=True)
     look, first, seconds, is_saved = 1, step, 0.0, True
 
-    while step < schedule.steps and not run.stop_requested:
+    while step < schedule.steps and (look := run.next_look(look)):
         until, began = schedule.until(step, look), perf_counter()
         state = learner.advance(state, step, until)
         took = max(perf_counter() - began, SHORTEST)

@@ -27,8 +27,8 @@ HELP_FLAGS = ("--help", "-h", EVERY_FLAG)
 WHERE, LOGGING, OTHERS = "Where and how", "Logging", "Settings"
 """Headings that are not a task's own."""
 
-RARE = ("distributed", "coordinator", "processes", "process")
-"""Flags of `train` that are no settings, and that most users never need."""
+RARE = ("take_over", "distributed", "coordinator", "processes", "process")
+"""Flags of `train` that are no settings, of which most users never have need."""
 
 _TYPED: ContextVar[Sequence[str]] = ContextVar("typed", default=())
 

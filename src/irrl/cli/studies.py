@@ -138,9 +138,8 @@ def run_command(
         print(f"{len(failures)} of {len(jobs)} runs were given up", file=sys.stderr)
         return 1
     given = [name, *(["--out", str(which.out)] if which.out else []), *(f"--own={own}" for own in which.own)]
-    print(
-        f"all {len(jobs)} runs are over; see them: {shlex.join(['irrl', 'study', 'report', *given])}", file=sys.stderr
-    )
+    look = shlex.join(["irrl", "study", "report", *given])
+    print(f"all {len(jobs)} runs are over; see them, as a page: {look}", file=sys.stderr)
     return 0
 
 

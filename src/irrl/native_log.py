@@ -1,4 +1,4 @@
-"""A process between a training and the terminal: it says one line where JAX dumps many as it aborts.
+"""A process that stands before the terminal: it says one line where JAX dumps many as it aborts.
 
 JAX ends a process whose peer is gone with a stack trace of C++, and nothing in the process itself can keep it from
 that. So what compiled code writes to standard error goes through a process of its own: this file, run as a script with

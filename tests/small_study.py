@@ -1,5 +1,6 @@
 """A study of runs that take a second or a few, for tests of engines."""
 
+import json
 import os
 import subprocess
 import sys
@@ -66,3 +67,34 @@ def metrics_of(out: Path) -> dict[str, str]:
     return {
         path.parent.relative_to(out).as_posix(): path.read_text() for path in sorted(out.glob("*/seed-*/metrics.jsonl"))
     }
+
+
+def write_tiny_study(folder: Path) -> Path:
+    """Three seeds of four curves: of both of digits' agents, of skills and of counting."""
+    from tiny import COUNTING, FASTER, SETTINGS, write_mnist
+
+    digits = {name: value for name, value in SETTINGS.items() if name != "seed"}
+    digits |= {"mnist": str(write_mnist(folder / "mnist")), "epochs": 60, "log_every": 2, "checkpoint_every": 2}
+    rooms = {"rooms": "small", "iterations": 400_000, "log_every": 20_000, "checkpoint_every": 20_000}
+    curves = {
+        "ram": ("digits", "paper", digits),
+        "fast": ("digits", "paper", digits | FASTER),
+        "rooms": ("skills", "paper", rooms),
+        "robot": ("counting", "paper", COUNTING | {"episodes": 64 * 32}),
+    }
+    text = 'title = "Tiny runs of every task"\nseeds = [1, 2, 3]\n'
+    for label, (task, preset, settings) in curves.items():
+        text += f'[[curve]]\nlabel = "{label}"\ntask = "{task}"\npreset = "{preset}"\n[curve.settings]\n'
+        text += "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    path = folder / "tiny.toml"
+    path.write_text(text)
+    return path
+
+
+def learned_of(out: Path) -> dict[str, list[dict[str, float]]]:
+    """The metrics of every run, without what depends on the clock."""
+
+    def learned(line: str) -> dict[str, float]:
+        return {name: value for name, value in json.loads(line).items() if "second" not in name}
+
+    return {path: list(map(learned, text.splitlines())) for path, text in metrics_of(out).items()}

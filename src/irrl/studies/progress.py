@@ -1,8 +1,9 @@
 """How far the runs of a study are: read from their folders, whoever trains them, and wherever."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from irrl.errors import UserError
@@ -110,13 +111,14 @@ def _measured(job: Job) -> int:
 
 
 def _rate(job: Job) -> float | None:
-    """From the newest rows that say how many seconds they took."""
+    """The median over the newest rows that say how many seconds they took: a stop in between counts little."""
     unit, rows = job.task.progress.unit, _rows(job)[-6:]
-    timed = [row for row in rows if unit in row and isinstance(row.get("seconds"), int | float)]
-    if len(timed) < 2:
-        return timed[0][unit] / timed[0]["seconds"] if timed and timed[0]["seconds"] > 0 else None
-    seconds = sum(row["seconds"] for row in timed[1:])
-    return (timed[-1][unit] - timed[0][unit]) / seconds if seconds > 0 else None
+    rates = [
+        (row[unit] - before[unit]) / row["seconds"]
+        for before, row in zip(({unit: 0}, *rows), rows, strict=False)
+        if isinstance(row.get(unit), int) and unit in before and row.get("seconds", 0) > 0
+    ]
+    return median(rates[1:] or rates) if rates else None
 
 
 def _rows(job: Job) -> list[dict[str, Any]]:
@@ -124,8 +126,3 @@ def _rows(job: Job) -> list[dict[str, Any]]:
         return read_rows(job.folder / "metrics.jsonl")
     except UserError:
         return []
-
-
-def failed(jobs: Iterable[Job]) -> list[Progress]:
-    """Those that cannot go on."""
-    return [each for each in map(progress, jobs) if each.state == "refused"]

@@ -1,6 +1,6 @@
-"""What an engine costs: the time of a study on two cores, over half the sum of its runs' own times, one after the other.
+"""What an engine costs: the time of a study on two cores, over half of what its runs take one after the other.
 
-    python bench/engine.py [--runs 20] [--iterations 1400000]
+    python bench/engine.py [--runs 20] [--iterations 3000000]
 
 Its runs are of skills in the small rooms, of about ten seconds each.
 """
@@ -27,7 +27,7 @@ reward = "clipped-linear"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=1_400_000)
+    parser.add_argument("--iterations", type=int, default=3_000_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "cost.toml"

@@ -124,7 +124,6 @@ def run_command(
                 say(job.command)
         return 0
     asked = MemoryRun()
-    out.mkdir(parents=True, exist_ok=True)
     with (
         open_engine(engine, out, jobs, workers=workers, address=address, gpus=gpus, slurm=slurm) as opened,
         asked.interruptible(),
@@ -260,8 +259,9 @@ def _fill(document: Path, name: str, text: str) -> None:
         before = read_file(document, MOST_DOCUMENT).decode()
     except UnicodeDecodeError:
         raise UserError(f"{document}: no text") from None
-    marked = re.compile(rf"(<!-- study {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    after, count = marked.subn(lambda found: f"{found[1]}{text}{found[2]}", before)
+    # What stands between holds no other mark: else a forgotten end would cost what follows it.
+    marked = re.compile(rf"(<!-- study {re.escape(name)} -->\n)((?!<!-- ).*\n)*?(<!-- end -->)")
+    after, count = marked.subn(lambda found: f"{found[1]}{text}\n{found[3]}", before)
     if not count:
         raise UserError(f"{document}: no lines <!-- study {name} --> and <!-- end --> there, between which to write")
     if after != before:

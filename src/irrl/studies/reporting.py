@@ -26,5 +26,5 @@ def report_of(study: Study, jobs: Sequence[Job], out: Path) -> Path:
     for task in tasks.values():
         labels = {job.folder: job.curve for job in begun if job.task == task}
         figure = study.published if study.published in task.figures else None
-        sections.append(Section(task, list(labels), study.title, labels, figure))
+        sections.append(Section(task, list(labels), labels=labels, figure=figure))
     return report(study.title, sections, out)

@@ -32,10 +32,10 @@ def open_engine(
     Raises:
         UserError: what it needs is not there.
     """
-    if workers is not None and (workers < 1 or name != "local"):
-        raise UserError(
-            f"`workers` is {workers}; it must be at least 1" if name == "local" else "`workers` is for local"
-        )
+    if workers is not None and workers < 1:
+        raise UserError(f"`workers` is {workers}; it must be at least 1")
+    if workers is not None and name != "local":
+        raise UserError("`workers` is for the engine local")
     if slurm and name != "slurm":
         raise UserError("`slurm` is for the engine slurm")
     if gpus and name != "ray":

@@ -2,11 +2,16 @@
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from irrl import checkpoint
+from irrl.locks import owner_of
 
 TEXT = """\
 title = "Two arms"
@@ -67,6 +72,23 @@ def metrics_of(out: Path) -> dict[str, str]:
     return {
         path.parent.relative_to(out).as_posix(): path.read_text() for path in sorted(out.glob("*/seed-*/metrics.jsonl"))
     }
+
+
+def kill_at_random(command: list[str], out: Path, kills: int = 30) -> None:
+    """Kill -9 of runs and of the driver, at random; it is started again whenever it is gone, as a user would."""
+    moments, process, left = random.Random(0), None, kills
+    while process is None or process.poll() != 0:
+        if process is None or process.poll() is not None:
+            process = subprocess.Popen(command, env=surroundings(), stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0, 1.0))
+        if left:
+            owners = [owner_of(folder) for folder in out.glob("*/seed-*")]
+            victims = [owner.process for owner in owners if owner is not None and not owner.is_dead]
+            victims += [process.pid] if moments.random() < 0.3 else []
+            with suppress(ProcessLookupError, IndexError):
+                os.kill(moments.choice(victims), signal.SIGKILL)
+                left -= 1
+    assert not left, f"it ended before {left} of {kills} kills"
 
 
 def write_tiny_study(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """Runs as processes: the same as the commands alone, whatever is killed."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 import pytest
 
 from irrl.locks import owner_of
-from small_study import metrics_of, study, study_command, surroundings, weights_of, write_study
+from small_study import kill_at_random, metrics_of, study, study_command, surroundings, weights_of, write_study
 
 
 @pytest.fixture(scope="module")
@@ -76,33 +75,12 @@ def test_runs_end_with_the_driver_that_was_killed(tmp_path):
 
 
 @pytest.mark.slow
-def test_after_thirty_kills_of_runs_and_of_the_driver_nothing_is_lost(alone, tmp_path):
-    """Kill -9 at random; the driver is started again whenever it is gone, as a user would."""
-    path, out, moments = write_study(tmp_path, pulls=60_000, every=500), tmp_path / "out", random.Random(0)
-    whole = study(path, tmp_path / "whole", "run")
-    assert whole.returncode == 0
-    kills, process = 0, None
-    for _ in range(2000):
-        if process is None or process.poll() is not None:
-            if process is not None and process.returncode == 0:
-                break
-            process = subprocess.Popen(
-                study_command(path, out, "run", "--workers", 2), env=surroundings(), stderr=subprocess.DEVNULL
-            )
-        time.sleep(moments.uniform(0, 1.0))
-        if kills < 30:
-            owners = [owner_of(folder) for folder in out.glob("*/seed-*")]
-            victims = [owner.process for owner in owners if owner is not None and not owner.is_dead]
-            victims += [process.pid] if moments.random() < 0.3 else []
-            if victims:
-                try:
-                    os.kill(moments.choice(victims), signal.SIGKILL)
-                    kills += 1
-                except ProcessLookupError:
-                    pass
-    assert kills == 30 and process is not None and process.returncode == 0
-    assert weights_of(out) == weights_of(tmp_path / "whole") and len(weights_of(out)) == 6
-    assert metrics_of(out) == metrics_of(tmp_path / "whole")
+def test_after_thirty_kills_of_runs_and_of_the_driver_nothing_is_lost(tmp_path):
+    path = write_study(tmp_path, pulls=60_000, every=500)
+    assert study(path, tmp_path / "whole", "run").returncode == 0
+    kill_at_random(study_command(path, tmp_path / "out", "run", "--workers", 2), tmp_path / "out")
+    assert weights_of(tmp_path / "out") == weights_of(tmp_path / "whole") and len(weights_of(tmp_path / "out")) == 6
+    assert metrics_of(tmp_path / "out") == metrics_of(tmp_path / "whole")
 
 
 def _wait(until, seconds=60):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from small_study import metrics_of, study, study_command, surroundings, weights_of, write_study
+from small_study import kill_at_random, metrics_of, study, study_command, surroundings, weights_of, write_study
 
 ray = pytest.importorskip("ray")
 
@@ -71,6 +71,13 @@ def test_the_driver_is_killed_and_another_goes_on(cluster, local, tmp_path):
     errors = process.communicate(timeout=240)[1]
     assert process.returncode == 0, errors
     assert weights_of(tmp_path) == weights_of(local / "out")
+    assert metrics_of(tmp_path) == metrics_of(local / "out")
+
+
+def test_after_thirty_kills_of_runs_and_of_the_driver_nothing_is_lost(cluster, local, tmp_path):
+    command = study_command(local / "arms.toml", tmp_path, "run", "--engine", "ray", "--address", cluster.address)
+    kill_at_random(command, tmp_path)
+    assert weights_of(tmp_path) == weights_of(local / "out") and len(weights_of(tmp_path)) == 6
     assert metrics_of(tmp_path) == metrics_of(local / "out")
 
 

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from hostile import checkpoints, folders, idx, maps, pictures, torch_files
+from hostile import checkpoints, folders, idx, maps, pictures, studies, torch_files
 from hostile.runner import Case, check_all, evil_module
 from hostile.runs import TASKS, good_runs, train_words
 from irrl.checkpoint import load
@@ -97,7 +97,7 @@ def test_pictures(place, tmp_path):
     check_all(pictures.cases(np.random.default_rng(3), tmp_path, place / "digits"), CASES // 40)
 
 
-@pytest.mark.parametrize("kind", [idx, maps])
-def test_data_and_maps(place, tmp_path, kind):
+@pytest.mark.parametrize("kind", [idx, maps, studies])
+def test_data_maps_and_studies(place, tmp_path, kind):
     found = kind.cases(np.random.default_rng(4), tmp_path / "cases")
     check_all((Case(name, words) for name, words in found), CASES // 10)

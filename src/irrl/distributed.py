@@ -241,7 +241,7 @@ def _leave(status: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    _end_relay()
+    _end_relay(silently=True)
     os._exit(status)
 
 
@@ -271,11 +271,14 @@ def _relay_native_log(gone: str, nobody: str) -> None:
     atexit.register(_end_relay)
 
 
-def _end_relay() -> None:
+def _end_relay(*, silently: bool = False) -> None:
+    """Let compiled code write to the terminal again, or nowhere: while this process leaves, JAX may still dump."""
     while _RELAY:
         relay, *before = _RELAY.pop()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
         for number, terminal in enumerate(before, start=1):
-            os.dup2(terminal, number)
+            os.dup2(nowhere if silently else terminal, number)
+        os.close(nowhere)
         with suppress(subprocess.TimeoutExpired):  # a child process may hold the pipe open
             relay.wait(2)
 

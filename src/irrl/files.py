@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from irrl.errors import UserError, warn
 
@@ -127,6 +127,21 @@ def append(path: Path, content: bytes) -> None:
         except BaseException:
             file.truncate(size)
             raise
+
+
+def open_log(path: Path) -> TextIO:
+    """Open a file to add lines to its end. It may lie in a stranger's folder: no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it cannot be written, or is a link or a pipe that nobody reads.
+        UserError: it is no ordinary file.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.fdopen(os.open(path, flags, 0o666), "a", buffering=1)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{path}: not an ordinary file but a pipe or a device; it is not written")
+    return file
 
 
 def sync(path: Path) -> None:

@@ -46,6 +46,14 @@ def test_status_before_and_after(arms, capsys):
     assert Path("page.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_a_strangers_host_is_text_in_a_live_table(arms):
+    folder = arms.parent / "studies" / "arms" / "log" / "seed-1"
+    folder.mkdir(parents=True)
+    folder.joinpath(".owner").write_text('{"host": "[/x]:bug:", "process": 1, "started": "2026-01-01T00:00:00+00:00"}')
+    words = ["study", "status", str(arms), "--own", "bandit", "--curve", "log", "--seed", "1", "--once"]
+    assert run(*words) == 0
+
+
 def test_a_check_that_fails_has_exit_status_1(capsys):
     assert run("study", "check", "paper/skills-large", "--out", RESULTS) == 1
     said = capsys.readouterr().out

@@ -63,6 +63,13 @@ def test_by_hand(study, tmp_path):
     assert (reward.at, reward.score, reward.verdict) == (100, pytest.approx(0.275), "as expected")
 
 
+def test_what_is_no_number_is_not_there(study, tmp_path):
+    job = study.jobs(tmp_path)[0]
+    write_run(job, job.folder, {50: 0.36, 100: float("nan")})
+    at_50, at_100, _ = check(study, [job])
+    assert (at_50.verdict, at_100.verdict) == ("as expected", "not there yet")
+
+
 def test_a_table_of_markdown_has_no_empty_columns(study, tmp_path):
     job = study.jobs(tmp_path)[0]
     write_run(job, job.folder, {100: 0.47})

@@ -41,6 +41,8 @@ def report_command(
     if not runs:
         raise UserError("report: give RUNS, folders of runs or of several seeds, or a study")
     if len(runs) == 1 and not runs[0].is_dir() and _is_study(str(runs[0])):
+        if task:
+            raise UserError("--task goes with RUNS; of a study: irrl study report NAME --own MODULE")
         from irrl.cli.studies import Which, report_command
 
         return report_command(str(runs[0]), which=Which(), page=out, open_it=open_it)

@@ -117,7 +117,7 @@ def run_command(
 
     study = _study(name, which)
     out = _out(name, which)
-    jobs = _jobs(study, name, which)
+    jobs = study.jobs(out, seeds=which.seeds, curves=which.curves)
     if show:
         for job in jobs:
             if not is_over(job):
@@ -131,7 +131,8 @@ def run_command(
     ):
         failures = train_all(jobs, opened, asked, look, take_over=take_over)
     if asked.stop_requested:
-        print(f"stopped and saved; go on with: {shlex.join(['irrl', *sys.argv[1:]])}", file=sys.stderr)
+        said = "the jobs stay where they are" if opened.jobs_stay else "stopped and saved"
+        print(f"{said}; go on with: {shlex.join(['irrl', *sys.argv[1:]])}", file=sys.stderr)
         return 130
     if failures:
         print(f"{len(failures)} of {len(jobs)} runs were given up", file=sys.stderr)
@@ -165,7 +166,7 @@ def status_command(
     if as_json:
         say(json.dumps([_as_json(progress(job)) for job in jobs]))
         return
-    console = Console()
+    console = _console()
     found = [progress(job) for job in jobs]
     if once or not console.is_terminal:
         _wide(_status_table(found))
@@ -308,7 +309,7 @@ def _duration(seconds: float) -> str:
 @contextmanager
 def _live() -> Iterator[Any]:
     """A table of how far everything is, on a terminal; without one, a line whenever a run is over."""
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             yield lambda found: live.update(Group(_status_table(_most_telling(found, console))), refresh=True)
@@ -331,8 +332,13 @@ def _most_telling(found: Sequence[Any], console: Console) -> list[Any]:
     return sorted(found, key=lambda each: order[each.state])[:room] if len(found) > room else list(found)
 
 
+def _console(**options: Any) -> Console:
+    """What is shown may be a stranger's: it is text, and no markup."""
+    return Console(markup=False, highlight=False, emoji=False, **options)
+
+
 def _wide(drawn: Table) -> None:
     """Print a table; on a narrow terminal, or none, with long lines rather than without a column."""
-    console = Console(markup=False, highlight=False)
+    console = _console()
     console.width = max(console.width, console.measure(drawn, options=console.options.update(width=1000)).maximum)
     console.print(drawn)

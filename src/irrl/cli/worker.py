@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -24,7 +25,9 @@ def run_command(words: list[str], log: str, folder: str, path: str = "") -> int:
         os.chdir(folder)
     sys.path += [each for each in path.split(os.pathsep) if each and each not in sys.path]
     sys.argv = ["irrl", *words]  # as a run's folder records the command
-    with open(log, "a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    from irrl.files import open_log
+
+    with open_log(Path(log)) as file, redirect_stdout(file), redirect_stderr(file):
         try:
             main(words)
         except SystemExit as error:

@@ -1,5 +1,6 @@
 """Results of a study beside what its file expects."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def published_at(curve: Curve, at: int) -> float | None:
 def _points(folder: Path, unit: str, metric: str) -> dict[int, float]:
     """What was measured of a run, by epoch or the like."""
     rows = read_rows(folder / "metrics.jsonl")
-    return {row[unit]: float(row[metric]) for row in rows if unit in row and isinstance(row.get(metric), int | float)}
+    measured = {row[unit]: row[metric] for row in rows if unit in row and isinstance(row.get(metric), int | float)}
+    return {at: float(number) for at, number in measured.items() if math.isfinite(number)}
 
 
 def _verdict(expected: Expectation, centre: float | None, mean: float | None) -> Verdict:

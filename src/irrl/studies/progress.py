@@ -45,8 +45,8 @@ def progress(job: Job) -> Progress:
     """How far a run is; nothing is touched."""
     budget = getattr(job.config, job.task.progress.budget)
     try:
+        # The checkpoint's, though more may have been measured: killed before it was saved, that is trained again.
         reached = progress_of(job.folder, plan_of(job.task, job.config))
-        reached = max(reached, _measured(job))
     except UserError as error:
         if not _is_kept_without_checkpoints(job):
             return Progress(job, "refused", 0, budget, complaint=str(error))

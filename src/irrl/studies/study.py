@@ -1,6 +1,7 @@
 """A study as its file says it: curves, their seeds and settings, and what is expected of them."""
 
 import dataclasses
+import math
 import re
 import shlex
 import tomllib
@@ -279,6 +280,8 @@ class _Reader:
             if own is None:
                 _check_reward(config)
         except UserError as error:
+            if "`seed" in str(error):
+                self._refuse((*where, "seeds") if "seeds" in table else ("seeds",), str(error))
             named = next((name for name in settings if f"`{name}" in str(error)), "reward" if reward else "")
             self._refuse(at(named) if named in settings else where, str(error))
         return config
@@ -292,8 +295,9 @@ class _Reader:
             for other in curves[:number]:
                 if curve.label == other.label or folder_name(curve.label) == folder_name(other.label):
                     self._refuse(("curve", number), f"a second curve {curve.label!r}: give it a label of its own")
-                if curve.task == other.task and _but_for_seed(curve.config) == _but_for_seed(other.config):
-                    self._refuse(("curve", number), f"curve {curve.label!r} has the same settings as {other.label!r}")
+                if curve.task == other.task and _what_counts(curve) == _what_counts(other):
+                    same = f"curve {curve.label!r} has the same settings as {other.label!r}, but for budget and logging"
+                    self._refuse(("curve", number), same)
 
     def _expectations(self, said: dict[str, Any], curves: Mapping[str, Curve]) -> Iterator[Expectation]:
         for label, one_or_more in said.items():
@@ -304,13 +308,16 @@ class _Reader:
                 if not isinstance(table, dict):
                     self._refuse(where, "an expectation is a table, as { at = 100, within = 5 }")
                 self._check_fields(table, OF_EXPECTATION, where)
-                if not set(table) & {"within", "least", "most"} or {"within", "least"} <= set(table):
+                if bool(set(table) & {"least", "most"}) == ("within" in table):
                     self._refuse(where, "an expectation says how far `within`, or what `least` or `most`")
+                if not all(math.isfinite(value) for value in table.values() if isinstance(value, float)):
+                    self._refuse(where, "what is expected must be finite numbers")
                 if "value" in table and "within" not in table:
                     self._refuse(where, "a `value` goes with `within`")
                 at = table.get("at")
-                if isinstance(at, list) and not all(type(each) is int for each in at):
-                    self._refuse(where, "`at` must be whole numbers")
+                listed = at if isinstance(at, list) else [1 if at is None else at]
+                if not listed or not all(type(each) is int and each > 0 for each in listed):
+                    self._refuse(where, "`at` must be whole numbers from 1 on, as in [50, 100]")
                 if "within" in table and "value" not in table and not _is_published(curves[label]):
                     self._refuse(where, f"the paper has no such curve as {label!r}: say which `value`")
                 for each in at if isinstance(at, list) else [at]:
@@ -357,5 +364,8 @@ def _is_published(curve: Curve) -> bool:
     return published_curve(curve.task, recorded(curve.config)) is not None
 
 
-def _but_for_seed(config: Any) -> Any:
-    return dataclasses.replace(config, seed=0)
+def _what_counts(curve: Curve) -> dict[str, Any]:
+    """The settings by which a run is known, but for its seed: others may change where it goes on."""
+    settings = recorded(curve.config)
+    left_out = {"seed", *curve.task.free, *curve.task.idle(settings)}
+    return {name: value for name, value in settings.items() if name not in left_out}

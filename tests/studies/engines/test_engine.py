@@ -1,5 +1,7 @@
 """The loop over the runs of a study: what is repeated, what is given up, and what is left to others."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,8 @@ from irrl.studies.engines.engine import Ended, Engine, train_all
 from irrl.studies.progress import is_over, progress
 from irrl.studies.study import read_study
 from small_study import write_study
+
+LOST = {"host": "node-7", "process": 12, "started": "2026-01-01T00:00:00+00:00"}
 
 
 class Scripted(Engine):
@@ -31,6 +35,11 @@ class Scripted(Engine):
             self.taken += [job.name] * (job.folder in take_over)
             how = self.script.get(job.name, ["over"])
             how = how.pop(0) if how else "over"
+            if how == "lost":
+                job.folder.mkdir(parents=True)
+                (job.folder / ".owner").write_text(json.dumps(LOST))
+            elif job.folder in take_over:
+                (job.folder / ".owner").unlink()
             pulls = {"over": job.config.pulls, "crash": 0, "lost": 0}.get(how, how)
             if pulls:
                 irrl.train(job.task, replace(job.config, pulls=pulls), out=job.folder)
@@ -86,6 +95,43 @@ def test_a_lost_nodes_run_is_taken_over(jobs):
     engine = Scripted({first: ["lost"]})
     assert train(jobs, engine) == []
     assert engine.taken == [first]
+
+
+@pytest.mark.parametrize("moved_on", [False, True])
+def test_told_to_only_those_are_taken_over_who_held_a_run_then(jobs, moved_on, monkeypatch, capsys):
+    monkeypatch.setattr("irrl.studies.engines.engine.SECONDS_BETWEEN_LOOKS_ELSEWHERE", 0.05)
+    second = jobs[1].folder
+    second.mkdir(parents=True)
+    (second / ".owner").write_text(json.dumps(LOST))
+    engine, looks = Scripted({}, room=1), []
+
+    def look(found):
+        looks.append(found)
+        if moved_on and len(looks) == 2:
+            (second / ".owner").unlink()
+
+    if moved_on:  # another driver took it in the meantime
+        start = engine.start
+
+        def start_and_move_on(jobs, *, take_over):
+            if not engine.started:
+                (second / ".owner").write_text(json.dumps(LOST | {"process": 13}))
+            start(jobs, take_over=take_over)
+
+        engine.start = start_and_move_on
+    assert train(jobs, engine, look=look, take_over=True) == []
+    assert engine.taken == ([] if moved_on else [jobs[1].name])
+    assert ("waits for process 13 on node-7" in capsys.readouterr().err) == moved_on
+
+
+def test_killed_between_its_last_row_and_its_last_save_a_run_is_not_over(jobs):
+    assert train(jobs, Scripted({})) == []
+    folder = jobs[0].folder
+    shutil.copy(folder / "previous.safetensors", folder / "last.safetensors")
+    assert progress(jobs[0]).state == "stopped"
+    engine = Scripted({})
+    assert train(jobs, engine) == [] and engine.started == [jobs[0].name]
+    assert is_over(jobs[0])
 
 
 def test_what_somebody_else_trains_is_waited_for(jobs, monkeypatch):

@@ -9,6 +9,9 @@ import time
 import pytest
 
 from irrl.locks import owner_of
+from irrl.machine import cores
+from irrl.studies.engines.local import LocalEngine
+from irrl.studies.study import read_study
 from small_study import kill_at_random, metrics_of, study, study_command, surroundings, weights_of, write_study
 
 
@@ -43,6 +46,30 @@ def test_what_cannot_be_trained_is_reported_and_the_others_go_on(alone, tmp_path
     )
     assert "Traceback" not in done.stderr
     assert len(weights_of(tmp_path / "out")) == 5
+
+
+def test_a_log_that_is_a_pipe_costs_its_run_only(alone, tmp_path):
+    (tmp_path / "logs").mkdir()
+    os.mkfifo(tmp_path / "logs" / "log-seed-1.log")
+    (tmp_path / "logs" / "log-seed-2.log").symlink_to(tmp_path / "elsewhere")
+    done = study(alone / "arms.toml", tmp_path, "run", timeout=60)
+    assert done.returncode == 1 and "2 of 6 runs were given up" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_two_studies_at_once_are_on_different_cores(tmp_path):
+    job = read_study(str(write_study(tmp_path, pulls=2_000_000, every=1_000_000)), ["bandit"]).jobs(tmp_path / "out")[0]
+    if not hasattr(os, "sched_setaffinity") or cores() < 2:
+        pytest.skip("no cores to choose among here")
+    engines = [LocalEngine(tmp_path / name, 1, 1) for name in "ab"]
+    try:
+        for engine in engines:
+            engine.start([job], take_over=frozenset())
+        taken = [os.sched_getaffinity(process.pid) for engine in engines for _, process in engine._running.values()]
+    finally:
+        for engine in engines:
+            engine.close()
+    assert [len(own) for own in taken] == [1, 1] and taken[0] != taken[1]
 
 
 def test_asked_to_stop_all_save_and_it_goes_on(tmp_path):

@@ -45,7 +45,7 @@ def open_engine(
         from irrl.studies.engines.local import LocalEngine
 
         threads = max((job.threads for job in jobs), default=1)
-        engine = LocalEngine(out / "logs", workers or max(1, cores() // threads))
+        engine = LocalEngine(out / "logs", workers or max(1, cores() // threads), threads)
     elif name == "ray":
         from irrl.studies.engines.ray import RayEngine
 

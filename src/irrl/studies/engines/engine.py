@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from irrl.errors import complaint
-from irrl.locks import is_held
+from irrl.locks import Owner, is_held, owner_of
 from irrl.run import Run
 from irrl.studies.progress import Progress, progress
 from irrl.studies.study import Job
@@ -40,6 +40,9 @@ class Engine(ABC):
     A run's command goes on where it was, and does nothing where it is over. So an engine may lose one at any time.
     """
 
+    jobs_stay: bool = False
+    """whether what it started goes on when it is stopped"""
+
     @abstractmethod
     def room(self) -> int:
         """How many more runs it takes now."""
@@ -63,6 +66,12 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of everything, now."""
+
+
+def _stranger(folder: Path) -> Owner | None:
+    """Who of another host holds a folder."""
+    owner = owner_of(folder)
+    return None if owner is None or owner.is_here else owner
 
 
 @final
@@ -97,26 +106,31 @@ def train_all(
     waiting, running, elsewhere = list(jobs), set[Path](), list[Job]()
     failures: list[Failure] = []
     attempts, reached = Counter[Path](), dict[Path, int]()
-    dead = {job.folder for job in jobs} if take_over else set[Path]()
+    dead = {job.folder: _stranger(job.folder) for job in jobs} if take_over else dict[Path, Owner | None]()
     next_look = next_look_elsewhere = 0.0
     stopping = False
 
     def start() -> None:
-        starting: list[Job] = []
+        starting, taken = list[Job](), set[Path]()
         while waiting and len(starting) < engine.room():
             job = waiting.pop(0)
             now = progress(job)
             if now.state == "refused":
                 give_up(job, now.complaint)
-            elif now.state == "running" and job.folder not in dead:
+                continue
+            # Only from whom it was known to be dead: meanwhile somebody else may have taken the folder.
+            lost = dead.pop(job.folder, None)
+            if now.state == "running" and (lost is None or owner_of(job.folder) != lost):
                 if job.folder not in reached:
-                    print(f"{job.name}: waits for {now.where}", file=sys.stderr)
+                    advice = "; if you know that it is dead, say `take_over`" if _stranger(job.folder) else ""
+                    print(f"{job.name}: waits for {now.where}{complaint(advice)}", file=sys.stderr)
                 elsewhere.append(job)
             elif now.state != "over":
                 starting.append(job)
+                taken |= {job.folder} if now.state == "running" else set()
                 reached[job.folder] = now.reached
         if starting:
-            engine.start(starting, take_over=frozenset(dead))
+            engine.start(starting, take_over=frozenset(taken))
             running.update(job.folder for job in starting)
 
     def give_up(job: Job, why: str) -> None:
@@ -141,7 +155,7 @@ def train_all(
             if now.state == "over" or stopping:
                 continue
             if take:
-                dead.add(job.folder)
+                dead[job.folder] = owner_of(job.folder)
             elif is_held(job.folder):
                 elsewhere.append(job)
                 continue

@@ -38,6 +38,8 @@ class SlurmEngine(Engine):
     are found again by the next.
     """
 
+    jobs_stay = True
+
     def __init__(self, logs: Path, parameters: Sequence[str]):
         """Args:
             logs: folder for what the runs and submitit write, on a path that all nodes share.
@@ -101,10 +103,12 @@ class SlurmEngine(Engine):
             return {}
         known = {}
         with suppress(OSError, ValueError):
-            for folder, name in dict(parse_json(read_file(self._handed_over, MOST_BYTES))).items():
+            said = parse_json(read_file(self._handed_over, MOST_BYTES))
+            for folder, name in said.items() if isinstance(said, dict) else ():
                 if re.fullmatch(r"\d+(_\d+)?", str(name)):
                     handed = self._submitit.SlurmJob(folder=self._folder, job_id=str(name), tasks=[0])
-                    if not handed.done():
+                    # Of a job that Slurm knows nothing of, nobody would ever say that it has ended.
+                    if not handed.done(force_check=True) and handed.state != "UNKNOWN":
                         known[Path(folder)] = handed
         return known
 

@@ -238,6 +238,19 @@ def test_a_batch_that_all_devices_cannot_share_is_refused(folder):
 
 
 @pytest.mark.slow
+def test_processes_that_count_one_another_differently_say_so():
+    code = "import sys\nfrom irrl import distributed\n"
+    code += "try: distributed.start(f'localhost:{sys.argv[1]}', int(sys.argv[2]), int(sys.argv[3]))\n"
+    code += "except distributed.UserError as error: print(error)\n"
+    port = str(free_port())
+    words = [[sys.executable, "-c", code, port, count, process] for count, process in (("2", "0"), ("3", "1"))]
+    started = [subprocess.Popen(each, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for each in words]
+    (_, first, _), (_, second, _) = ends(started)
+    assert first == "this process was started with `processes=2`, process 1 with `processes=3`\n"
+    assert second == "this process was started with `processes=3`, process 0 with `processes=2`\n"
+
+
+@pytest.mark.slow
 def test_who_finds_nobody_says_so():
     code = "import sys\nfrom irrl import distributed\ndistributed.SECONDS_TO_MEET = 2\n"
     code += "try: distributed.start(f'localhost:{sys.argv[1]}', 3, int(sys.argv[2]))\n"

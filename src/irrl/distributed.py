@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -40,6 +41,9 @@ _WITH_COORDINATOR = ("SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri")
 
 _CUT_OFF = re.compile(r"[Gg]loo|NCCL|[Cc]oordination|UNAVAILABLE|DEADLINE_EXCEEDED")
 """What errors of collective operations say when another process is gone."""
+
+_HELLO = struct.Struct("!HH")
+"""What processes say to each other as they meet: which they are, and how many they take part in."""
 
 _STARTED: list["Launch"] = []
 """Not empty once this process is one of several."""
@@ -81,8 +85,8 @@ def launch_of(
             raise UserError("this launcher does not say where process 0 is: give `coordinator`, as HOST:PORT")
     elif coordinator is None:
         raise UserError("`processes` needs `coordinator`: HOST:PORT of process 0")
-    if processes < 1:
-        raise UserError(f"`processes` is {processes}; it must be at least 1")
+    if not 0 < processes < 2**16:
+        raise UserError(f"`processes` is {processes}; it must be from 1 to {2**16 - 1}")
     if not 0 <= process < processes:
         raise UserError(f"`process` is {process}; of {processes} processes it must be from 0 to {processes - 1}")
     return Launch(coordinator, processes, process)
@@ -155,9 +159,11 @@ def _meet(coordinator: str, processes: int, process: int) -> None:
         while True:
             try:
                 with socket.create_connection((host.strip("[]"), int(port)), timeout=1) as connection:
-                    connection.sendall(bytes([process % 256, process // 256]))
+                    connection.sendall(_HELLO.pack(process, processes))
                     connection.settimeout(max(1, end - time.monotonic()))
-                    if connection.recv(1):
+                    answer = connection.recv(_HELLO.size)
+                    if len(answer) == _HELLO.size:
+                        _check_count(processes, 0, _HELLO.unpack(answer)[1])
                         return
             except (OSError, OverflowError) as error:
                 problem = error
@@ -182,8 +188,8 @@ def _meet(coordinator: str, processes: int, process: int) -> None:
             try:
                 connection = held.enter_context(server.accept()[0])
                 connection.settimeout(1)
-                low, high = connection.recv(2)
-            except (OSError, ValueError):
+                other, count = _HELLO.unpack(connection.recv(_HELLO.size))
+            except (OSError, struct.error):
                 if time.monotonic() > end:
                     missing = ", ".join(str(each) for each in range(1, processes) if each not in waiting)
                     raise UserError(
@@ -191,10 +197,18 @@ def _meet(coordinator: str, processes: int, process: int) -> None:
                         f"seconds: {missing}"
                     ) from None
                 continue
-            waiting[low + 256 * high] = connection
+            with suppress(OSError):
+                connection.sendall(b"" if count == processes else _HELLO.pack(0, processes))
+            _check_count(processes, other, count)
+            waiting[other] = connection
         for connection in waiting.values():
             with suppress(OSError):
-                connection.sendall(b"!")
+                connection.sendall(_HELLO.pack(0, processes))
+
+
+def _check_count(mine: int, other: int, others: int) -> None:
+    if mine != others:
+        raise UserError(f"this process was started with `processes={mine}`, process {other} with `processes={others}`")
 
 
 def is_first() -> bool:

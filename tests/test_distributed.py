@@ -53,7 +53,7 @@ def test_what_the_user_says_counts_before_launchers():
         (("a b:1", 2, 0), {}, "expected HOST:PORT"),
         (("head:1234", 2, 2), {}, "must be from 0 to 1"),
         (("head:1234", 2, -1), {}, "must be from 0 to 1"),
-        (("head:1234", 0, 0), {}, "at least 1"),
+        (("head:1234", 0, 0), {}, "from 1 to 65535"),
     ],
 )
 def test_what_cannot_be_is_refused(given: Any, environ: dict[str, str], message: str):

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-TESTS_BETWEEN_CLEARINGS = 100
+TESTS_BETWEEN_CLEARINGS = 200
 _ended = count(1)
 
 
@@ -34,6 +34,20 @@ def mnist(tmp_path_factory):
     from tiny import write_mnist
 
     return write_mnist(tmp_path_factory.mktemp("mnist"))
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """The runs of every study that comes with irrl, where they lie under `results`, by the study's name: one look."""
+    from pathlib import Path
+
+    from irrl.studies.progress import with_folders_in
+    from irrl.studies.study import built_in, read_study
+
+    results = Path(__file__).parents[1] / "results"
+    jobs = {name: read_study(name).jobs(results) for name in built_in()}
+    found = iter(with_folders_in([job for its in jobs.values() for job in its], results))
+    return {name: [next(found) for _ in its] for name, its in jobs.items()}
 
 
 @pytest.fixture(scope="session")

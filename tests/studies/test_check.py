@@ -143,19 +143,18 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize("name", built_in())
-def test_what_is_said_of_committed_runs_is_so(name):
-    study = read_study(name)
+def test_what_is_said_of_committed_runs_is_so(name, committed):
     found: dict[str, list[str]] = {}
-    for each in check(study, with_folders_in(study.jobs(RESULTS), RESULTS)):
+    for each in check(read_study(name), committed[name]):
         found.setdefault(each.curve, []).append(each.verdict)
     assert found == VERDICTS[name]
 
 
-def test_a_committed_number_is_that_of_its_metrics():
+def test_a_committed_number_is_that_of_its_metrics(committed):
     lines = (RESULTS / "digits/paper-clipped-log-1/metrics.jsonl").read_text().splitlines()
     known = {row["epoch"]: 100 * row["validation_accuracy"] for row in map(json.loads, lines)}
-    jobs = read_study("paper/ram").jobs(RESULTS, seeds=[1], curves=["clipped-log"])
-    at_50, at_100, _ = check(read_study("paper/ram"), with_folders_in(jobs, RESULTS))
+    jobs = [job for job in committed["paper/ram"] if job.curve == "clipped-log"]
+    at_50, at_100, _ = check(read_study("paper/ram"), jobs)
     assert (at_50.score, at_100.score) == (pytest.approx(known[50]), pytest.approx(known[100]))
     assert (at_50.published, at_100.published) == (pytest.approx(32.9), pytest.approx(43.9))
 

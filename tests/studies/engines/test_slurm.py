@@ -92,7 +92,7 @@ def test_slurm_is_asked_for_an_array_and_jobs_are_found_again(local, tmp_path):
         (("--slurm", "a=b"), "irrl: --slurm is for the engine slurm"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(local, tmp_path, words, message):
-    done = study(local / "arms.toml", tmp_path, "run", *words)
+def test_what_cannot_be_asked_is_one_line(tmp_path, words, message):
+    done = study(write_study(tmp_path), tmp_path / "out", "run", *words)
     assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(message)
     assert "Traceback" not in done.stderr

@@ -1,10 +1,11 @@
 """Results of a study beside what its file expects."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -45,21 +46,28 @@ def check(study: Study, jobs: Sequence[Job]) -> list[Finding]:
     by_curve = {curve.label: [job for job in jobs if job.curve == curve.label] for curve in study.curves}
     curves = {curve.label: curve for curve in study.curves}
     expected = [each for each in study.expectations if by_curve[each.curve]]
-    return [_finding(curves[each.curve], by_curve[each.curve], each) for each in expected]
+    rows = cache(_rows)  # of each run they are read once, whatever is expected
+    return [_finding(curves[each.curve], by_curve[each.curve], each, rows) for each in expected]
 
 
 def results(study: Study, jobs: Sequence[Job], at: int | None = None) -> list[Finding]:
     """What each curve reached, at the last point at which any of its seeds was measured, or at `at`."""
     by_curve = [(curve, [job for job in jobs if job.curve == curve.label]) for curve in study.curves]
-    return [_finding(curve, its, Expectation(curve.label, at=at)) for curve, its in by_curve if its]
+    return [_finding(curve, its, Expectation(curve.label, at=at), _rows) for curve, its in by_curve if its]
 
 
-def _finding(curve: Curve, jobs: Sequence[Job], expected: Expectation) -> Finding:
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return read_rows(folder / "metrics.jsonl")
+
+
+def _finding(
+    curve: Curve, jobs: Sequence[Job], expected: Expectation, rows: Callable[[Path], list[dict[str, Any]]]
+) -> Finding:
     task = curve.task
     unit, metric = task.progress.unit, expected.metric or task.score.metric
     is_score = metric == task.score.metric
     scale = task.score.scale if is_score else 1
-    measured = {job.config.seed: _points(job.folder, unit, metric) for job in jobs}
+    measured = {job.config.seed: _points(rows(job.folder), unit, metric) for job in jobs}
     at = expected.at or max((max(points, default=0) for points in measured.values()), default=0) or None
     scores = {seed: scale * points[at] for seed, points in sorted(measured.items()) if at in points}
     published = scale * value if is_score and at and (value := published_at(curve, at)) is not None else None
@@ -88,9 +96,8 @@ def published_at(curve: Curve, at: int) -> float | None:
     return float(np.interp(at, *found)) if found and found.at[0] <= at <= found.at[-1] else None
 
 
-def _points(folder: Path, unit: str, metric: str) -> dict[int, float]:
+def _points(rows: Sequence[dict[str, Any]], unit: str, metric: str) -> dict[int, float]:
     """What was measured of a run, by epoch or the like."""
-    rows = read_rows(folder / "metrics.jsonl")
     measured = {row[unit]: row[metric] for row in rows if unit in row and isinstance(row.get(metric), int | float)}
     return {at: float(number) for at, number in measured.items() if math.isfinite(number)}
 

@@ -141,8 +141,7 @@ class Work:
 
     def checkpoint(self) -> Any:
         """What submitit hands over again: the same, for it goes on where it was."""
-        import submitit
-
+        submitit = import_extra("submitit", "slurm")
         return submitit.helpers.DelayedSubmission(self)
 
 

@@ -57,7 +57,9 @@ def test_a_log_that_is_a_pipe_costs_its_run_only(alone, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_two_studies_at_once_are_on_different_cores(tmp_path):
+def test_two_studies_at_once_are_on_different_cores(tmp_path, monkeypatch):
+    # Tests beside this one take cores, too.
+    monkeypatch.setattr("irrl.studies.engines.local.temporary_folder", lambda name: tmp_path)
     job = read_study(str(write_study(tmp_path, pulls=2_000_000, every=1_000_000)), ["bandit"]).jobs(tmp_path / "out")[0]
     if not hasattr(os, "sched_setaffinity") or cores() < 2:
         pytest.skip("no cores to choose among here")

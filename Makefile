@@ -26,13 +26,13 @@ film: install
 	$(BIN)/irrl counting draw runs/robot
 
 test: install
-	$(BIN)/python -m pytest -n auto -m "not slow" --jaxtyping-packages=$(ARRAYS),beartype.beartype
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" --jaxtyping-packages=$(ARRAYS),beartype.beartype
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	IRRL_HOSTILE=10000 $(BIN)/python -m pytest -n auto
+	IRRL_HOSTILE=10000 $(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: install
 	$(BIN)/python bench/digits.py

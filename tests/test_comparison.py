@@ -303,3 +303,17 @@ def test_the_csv_files_hold_per_cent():
         with (Path(__file__).parents[1] / "src/irrl/digits/published" / name).open() as file:
             for row in csv.DictReader(file):
                 assert all(10 < float(value) < 100 for column, value in row.items() if column != "epoch")
+
+
+def test_rows_at_no_whole_epoch_are_passed_over(tmp_path):
+    """A stranger's metrics may say that it is epoch 1.5, or none."""
+    from dataclasses import asdict
+
+    from irrl.digits.config import Config
+    from irrl.digits.task import TASK
+
+    (tmp_path / "config.json").write_text(json.dumps({"task": "digits", "config": asdict(Config())}))
+    rows = [{"step": 1, "epoch": epoch, "validation_accuracy": 0.5} for epoch in (1, 1.5, float("nan"), -2, True, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (group,) = comparison.groups_of(TASK, [tmp_path])
+    assert group.at.tolist() == [1, 3]

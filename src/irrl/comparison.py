@@ -15,7 +15,7 @@ from rich.table import Table
 
 from irrl.errors import UserError
 from irrl.registry import part_of
-from irrl.run_folder import read_rows, read_settings
+from irrl.run_folder import is_count, read_rows, read_settings
 from irrl.seeds import run_folders
 from irrl.settings import recorded
 from irrl.stats import bootstrap_interval, interquartile_mean
@@ -250,7 +250,7 @@ def _group(
     curves, unit = [], task.progress.unit
     for folder in (folders[seed] for seed in sorted(folders)):
         rows = read(folder / "metrics.jsonl")
-        measured = (row for row in rows if isinstance(row.get(metric), float | int) and unit in row)
+        measured = (row for row in rows if isinstance(row.get(metric), float | int) and is_count(row.get(unit)))
         curves.append({row[unit]: row[metric] for row in measured})
         if not curves[-1]:
             raise UserError(f"{folder}: no {metric.replace('_', ' ')} there yet: leave it out, or train on")

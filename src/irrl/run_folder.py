@@ -78,14 +78,15 @@ def _recorded(folder: Path, task: str) -> dict[str, Any]:
 def check_progress(path: Path, state: Mapping[str, Any], unit: str) -> None:
     """Refuse a state that does not say how far its run is."""
     for name in ("step", unit):
-        if not _is_count(state.get(name)):
+        if not is_count(state.get(name)):
             raise UserError(f"{path}: not the checkpoint of a run: its {name} is {str(state.get(name))[:40]}")
     best = state.get("best", 0.0)
     if not (_is_number(best) and abs(best) < float("inf")):  # nor NaN
         raise UserError(f"{path}: not the checkpoint of a run: its best is {str(best)[:40]}")
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Whether it can be how far a run is, in its unit or in steps: a stranger's row may say 1.5, or NaN."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_STEPS
 
 
@@ -122,7 +123,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _row(line: bytes) -> dict[str, Any] | None:
     with suppress(ValueError):
         row = parse_json(line)
-        if isinstance(row, dict) and _is_count(row.get("step")) and all(map(_is_number, row.values())):
+        if isinstance(row, dict) and is_count(row.get("step")) and all(map(_is_number, row.values())):
             return row
     return None
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from irrl.run_folder import is_count
 from irrl.stats import bootstrap_interval
 
 MOST_METRICS = 60
@@ -59,7 +60,7 @@ def _series_as_json(series: Series, most: int) -> dict[str, list[Any]]:
 
 def series_of(rows: Sequence[Mapping[str, Any]], unit: str, first: str) -> dict[str, Series]:
     """The metrics of a run by its rows, `first` before the others; points that are not finite are left out."""
-    last = {row[unit]: row for row in rows if isinstance(row.get(unit), int)}
+    last = {row[unit]: row for row in rows if is_count(row.get(unit))}
     rows = [last[at] for at in sorted(last)]
     names = dict.fromkeys([first, *(name for row in rows for name in row)])
     found = {}

@@ -16,7 +16,7 @@ from irrl.figures import curve_colors, mix
 from irrl.registry import part_of
 from irrl.report.curves import OTHER_POINTS, SCORE_POINTS, Bundle, Series, bundle, rounded, series_of
 from irrl.report.text import bounded
-from irrl.run_folder import read_json, read_rows
+from irrl.run_folder import is_count, read_json, read_rows
 from irrl.seeds import run_folders
 from irrl.task import Task
 
@@ -141,7 +141,9 @@ def read_section(section: Section) -> Chapter:
         path = folder / "metrics.jsonl"
         rows = read_rows(path)
         series[folder] = series_of(rows, unit, score)
-        scores[path] = [{unit: row[unit], score: row[score]} for row in rows if unit in row and score in row]
+        scores[path] = [
+            {unit: row[unit], score: row[score]} for row in rows if is_count(row.get(unit)) and score in row
+        ]
     measured = [folder for folder in folders if score in series[folder]]
     for folder in folders:
         if measured and folder not in measured:

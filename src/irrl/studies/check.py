@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from irrl.comparison import published_curve, short
-from irrl.run_folder import read_rows
+from irrl.run_folder import is_count, read_rows
 from irrl.settings import recorded
 from irrl.stats import bootstrap_interval, interquartile_mean
 from irrl.studies.study import Curve, Expectation, Job, Study
@@ -98,7 +98,7 @@ def published_at(curve: Curve, at: int) -> float | None:
 
 def _points(rows: Sequence[dict[str, Any]], unit: str, metric: str) -> dict[int, float]:
     """What was measured of a run, by epoch or the like."""
-    measured = {row[unit]: row[metric] for row in rows if unit in row and isinstance(row.get(metric), int | float)}
+    measured = {row[unit]: row[metric] for row in rows if is_count(row.get(unit)) and metric in row}
     return {at: float(number) for at, number in measured.items() if math.isfinite(number)}
 
 

@@ -10,7 +10,7 @@ from irrl.errors import UserError
 from irrl.locks import is_held, owner_of
 from irrl.plan import plan_of
 from irrl.run import progress_of
-from irrl.run_folder import read_json, read_rows, read_settings
+from irrl.run_folder import is_count, read_json, read_rows, read_settings
 from irrl.settings import recorded
 from irrl.studies.study import Job
 from irrl.task import Task
@@ -107,7 +107,7 @@ def _is_kept_without_checkpoints(job: Job) -> bool:
 
 def _measured(job: Job) -> int:
     unit = job.task.progress.unit
-    return max((row[unit] for row in _rows(job) if isinstance(row.get(unit), int)), default=0)
+    return max((row[unit] for row in _rows(job) if is_count(row.get(unit))), default=0)
 
 
 def _rate(job: Job) -> float | None:
@@ -116,7 +116,7 @@ def _rate(job: Job) -> float | None:
     rates = [
         (row[unit] - before[unit]) / row["seconds"]
         for before, row in zip(({unit: 0}, *rows), rows, strict=False)
-        if isinstance(row.get(unit), int) and unit in before and row.get("seconds", 0) > 0
+        if is_count(row.get(unit)) and is_count(before.get(unit)) and row.get("seconds", 0) > 0
     ]
     return median(rates[1:] or rates) if rates else None
 

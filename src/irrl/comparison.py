@@ -179,6 +179,12 @@ def published_curve(task: Task, settings: Settings) -> Curve | None:
     return part_of(task, "published").curve(settings) if task.published else None
 
 
+def published_at(task: Task, settings: Settings, at: int) -> float | None:
+    """The paper's score of such runs there, on a line between the points read off its plot; None beyond its ends."""
+    curve = published_curve(task, settings)
+    return float(np.interp(at, *curve)) if curve and curve.at[0] <= at <= curve.at[-1] else None
+
+
 def read_curves(package: str, name: str, *, unit: str, scale: float | int, units: int = 1) -> dict[str, Curve]:
     """The published curves in a package's file `published/NAME`, by reward.
 
@@ -275,7 +281,6 @@ def _row(group: Group, at: int) -> Row:
     interval = bootstrap_interval(scores)
     score = group.task.score
     reached = {format(goal, ".0%" if score.is_share else "g"): group.at[means >= goal] for goal in score.goals}
-    curve = published_curve(group.task, group.settings)
     return Row(
         label=group.label,
         settings=group.settings,
@@ -285,6 +290,6 @@ def _row(group: Group, at: int) -> Row:
         interquartile_mean=float(means[column]),
         interval=None if interval is None else (float(interval[0]), float(interval[1])),
         best=float(interquartile_mean(group.scores[:, : column + 1].max(axis=1))),
-        published=float(np.interp(at, *curve)) if curve and curve.at[0] <= at <= curve.at[-1] else None,
+        published=published_at(group.task, group.settings, at),
         reached={goal: int(found[0]) if len(found) else None for goal, found in reached.items()},
     )

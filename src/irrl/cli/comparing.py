@@ -5,8 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from irrl.cli.tables import print_wide
 from irrl.comparison import compare, groups_of, table
 from irrl.errors import say
 from irrl.figures import check_picture, learning_curves, write_figure
@@ -20,11 +19,7 @@ def show_comparison(task: Task, runs: Sequence[Path], at: int | None, *, as_json
     if as_json:
         say(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
-        console, drawn = Console(markup=False, highlight=False), table(task, rows)
-        # A narrow terminal, or none: better long lines than a column left out.
-        least = console.measure(drawn, options=console.options.update(width=1000)).maximum
-        console.width = max(console.width, least)
-        console.print(drawn)
+        print_wide(table(task, rows))
 
 
 def draw_comparison(task: Task, runs: Sequence[Path], figure: str | None, out: Path) -> None:

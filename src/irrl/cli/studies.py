@@ -19,6 +19,7 @@ from rich.table import Table
 
 from irrl.cli.helping import HELP_FLAGS, epilogue
 from irrl.cli.settings import Whole
+from irrl.cli.tables import print_wide, text_console
 from irrl.errors import UserError, say
 from irrl.files import read_file, replace_file
 
@@ -166,10 +167,10 @@ def status_command(
     if as_json:
         say(json.dumps([_as_json(progress(job)) for job in jobs]))
         return
-    console = _console()
+    console = text_console()
     found = [progress(job) for job in jobs]
     if once or not console.is_terminal:
-        _wide(_status_table(found))
+        print_wide(_status_table(found))
         return
     with Live(_status_table(found), console=console, auto_refresh=False) as live:
         while not all(each.state in ("over", "refused") for each in found):
@@ -194,7 +195,7 @@ def check_command(name: str, /, *, which: Which = Which(), as_json: Json = False
     if as_json:
         say(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
-        _wide(table(findings, study.title))
+        print_wide(table(findings, study.title))
     return int(any(finding.verdict != "as expected" for finding in findings))
 
 
@@ -217,12 +218,9 @@ def report_command(
     from irrl.cli.reporting import show
     from irrl.studies.reporting import report_of
 
-    written = report_of(_study(name, which), _jobs(_study(name, which), name, which), page or _page(name, which))
-    show(written, open_it=open_it)
-
-
-def _page(name: str, which: Which) -> Path:
-    return _out(name, which) / "report.html"
+    study = _study(name, which)
+    page = page or _out(name, which) / "report.html"
+    show(report_of(study, _jobs(study, name, which), page), open_it=open_it)
 
 
 @app.command(name="table", help_epilogue=epilogue("study table demo --write README.md"))
@@ -309,7 +307,7 @@ def _duration(seconds: float) -> str:
 @contextmanager
 def _live() -> Iterator[Any]:
     """A table of how far everything is, on a terminal; without one, a line whenever a run is over."""
-    console = _console(stderr=True)
+    console = text_console(stderr=True)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             yield lambda found: live.update(Group(_status_table(_most_telling(found, console))), refresh=True)
@@ -330,15 +328,3 @@ def _most_telling(found: Sequence[Any], console: Console) -> list[Any]:
     order = {"running": 0, "refused": 1, "stopped": 2, "waiting": 3, "over": 4}
     room = max(3, console.height - 5)
     return sorted(found, key=lambda each: order[each.state])[:room] if len(found) > room else list(found)
-
-
-def _console(**options: Any) -> Console:
-    """What is shown may be a stranger's: it is text, and no markup."""
-    return Console(markup=False, highlight=False, emoji=False, **options)
-
-
-def _wide(drawn: Table) -> None:
-    """Print a table; on a narrow terminal, or none, with long lines rather than without a column."""
-    console = _console()
-    console.width = max(console.width, console.measure(drawn, options=console.options.update(width=1000)).maximum)
-    console.print(drawn)

@@ -11,7 +11,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from irrl.comparison import published_curve, short
+from irrl.comparison import published_at, short
 from irrl.run_folder import is_count, read_rows
 from irrl.settings import recorded
 from irrl.stats import bootstrap_interval, interquartile_mean
@@ -70,7 +70,11 @@ def _finding(
     measured = {job.config.seed: _points(rows(job.folder), unit, metric) for job in jobs}
     at = expected.at or max((max(points, default=0) for points in measured.values()), default=0) or None
     scores = {seed: scale * points[at] for seed, points in sorted(measured.items()) if at in points}
-    published = scale * value if is_score and at and (value := published_at(curve, at)) is not None else None
+    published = (
+        scale * value
+        if is_score and at and (value := published_at(task, recorded(curve.config), at)) is not None
+        else None
+    )
     centre = published if expected.value is None else expected.value
     mean = interval = None
     if scores:
@@ -88,12 +92,6 @@ def _finding(
         expected=_in_words(expected, centre),
         verdict=_verdict(expected, centre, mean),
     )
-
-
-def published_at(curve: Curve, at: int) -> float | None:
-    """The paper's score of such runs there, on a line between the points read off its plot."""
-    found = published_curve(curve.task, recorded(curve.config))
-    return float(np.interp(at, *found)) if found and found.at[0] <= at <= found.at[-1] else None
 
 
 def _points(rows: Sequence[dict[str, Any]], unit: str, metric: str) -> dict[int, float]:

@@ -12,7 +12,7 @@ from irrl.plan import plan_of
 from irrl.run import progress_of
 from irrl.run_folder import is_count, read_json, read_rows, read_settings
 from irrl.settings import recorded
-from irrl.studies.study import Job
+from irrl.studies.study import Job, known_by
 from irrl.task import Task
 
 State = Literal["over", "running", "stopped", "waiting", "refused"]
@@ -94,8 +94,7 @@ def _key_of_folder(folder: Path, task: Task) -> Any:
 
 
 def _key(task: Task, settings: Mapping[str, Any]) -> Any:
-    free = task.free | set(task.idle(settings))
-    return task.name, frozenset((name, value) for name, value in settings.items() if name not in free)
+    return task.name, frozenset(known_by(task, settings).items())
 
 
 def _is_kept_without_checkpoints(job: Job) -> bool:

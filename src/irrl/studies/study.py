@@ -208,21 +208,21 @@ class _Reader:
         where = ("curve", number)
         self._check_fields(table, OF_CURVE, where)
         said = {name: study[name] for name in OF_CURVE if name in study} | table
-        task = self._task(said.get("task"), (*where, "task") if "task" in table else ("task",))
+        task = self._task(said.get("task"), _place(where, table, "task"))
         preset = said.get("preset", task.preset)
         if preset not in task.presets and preset not in ALIASES:
-            at_preset = (*where, "preset") if "preset" in table else ("preset",)
+            at_preset = _place(where, table, "preset")
             self._refuse(at_preset, f"unknown preset {preset!r}; choose one of {', '.join(task.presets)}")
         settings = {**study.get("settings", {}), **table.get("settings", {})}
         if "reward" in table:
             settings["reward"] = table["reward"]
         seeds = said.get("seeds", [1])
-        at_seeds = (*where, "seeds") if "seeds" in table else ("seeds",)
+        at_seeds = _place(where, table, "seeds")
         if not seeds or not all(type(seed) is int for seed in seeds) or len(set(seeds)) < len(seeds):
             self._refuse(at_seeds, "seeds must be different whole numbers, one at least, as in [1, 2, 3]")
         threads = said.get("threads", 1)
         if threads < 1:
-            self._refuse((*where, "threads") if "threads" in table else ("threads",), "threads must be at least 1")
+            self._refuse(_place(where, table, "threads"), "threads must be at least 1")
         config = self._config(task, preset, settings, seeds, where, table)
         label = table.get("label", task.curve_name(recorded(config)))
         if not label.strip() or not label.isprintable() or len(label) > 100:
@@ -281,7 +281,7 @@ class _Reader:
                 _check_reward(config)
         except UserError as error:
             if "`seed" in str(error):
-                self._refuse((*where, "seeds") if "seeds" in table else ("seeds",), str(error))
+                self._refuse(_place(where, table, "seeds"), str(error))
             named = next((name for name in settings if f"`{name}" in str(error)), "reward" if reward else "")
             self._refuse(at(named) if named in settings else where, str(error))
         return config
@@ -295,7 +295,7 @@ class _Reader:
             for other in curves[:number]:
                 if curve.label == other.label or folder_name(curve.label) == folder_name(other.label):
                     self._refuse(("curve", number), f"a second curve {curve.label!r}: give it a label of its own")
-                if curve.task == other.task and _what_counts(curve) == _what_counts(other):
+                if curve.task == other.task and _but_for_seed(curve) == _but_for_seed(other):
                     same = f"curve {curve.label!r} has the same settings as {other.label!r}, but for budget and logging"
                     self._refuse(("curve", number), same)
 
@@ -364,8 +364,16 @@ def _is_published(curve: Curve) -> bool:
     return published_curve(curve.task, recorded(curve.config)) is not None
 
 
-def _what_counts(curve: Curve) -> dict[str, Any]:
-    """The settings by which a run is known, but for its seed: others may change where it goes on."""
-    settings = recorded(curve.config)
-    left_out = {"seed", *curve.task.free, *curve.task.idle(settings)}
+def _place(where: tuple[Any, ...], table: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    """Where a field stands that a curve may have, or else the study."""
+    return (*where, name) if name in table else (name,)
+
+
+def known_by(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by which a run is known: budget, logging and what does nothing may change where it goes on."""
+    left_out = task.free | set(task.idle(settings))
     return {name: value for name, value in settings.items() if name not in left_out}
+
+
+def _but_for_seed(curve: Curve) -> dict[str, Any]:
+    return known_by(curve.task, recorded(dataclasses.replace(curve.config, seed=0)))
